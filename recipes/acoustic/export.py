@@ -1,0 +1,307 @@
+"""Stage 4: a checkpoint -> an addon: four ONNX networks, `symbols.txt`, `addon.json`.
+
+    python -m recipes.acoustic.export --checkpoint work/acoustic/kathleen/last.pt --corpus work/kathleen \
+        --out work/addons/kathleen
+
+The averaged weights are exported. Every network is compared with torch at several sizes, the decoder's windows
+with its whole output, and padded runs with unpadded ones; an addon that fails any of it is not written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recipes.acoustic.data import Corpus, Item
+from recipes.acoustic.model import FLAGS, Acoustic, Config, upsample
+from recipes.features import BANDS, F_MAX, F_MIN, HOP, LOG_FLOOR, N_FFT, SAMPLE_RATE
+from recipes.onnx_tools import as_stored, check_context, check_network, export_network, run_network
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """What an addon says of its speaker."""
+
+    espeak: str
+    tag: str
+    data: str
+
+
+SPEAKERS = {
+    "kathleen": Speaker("en-us", "en-US", "CC0 corpus dataset-voice-kathleen by Rhasspy"),
+    "kerstin": Speaker("de", "de-DE", "CC0 corpus dataset-voice-kerstin by Rhasspy"),
+    "nathalie": Speaker("nl", "nl-NL", "CC0 corpus dataset-voice-nathalie by Rhasspy"),
+    "flemishguy": Speaker("nl", "nl-BE", "CC0 corpus dataset-voice-flemishguy by Rhasspy"),
+}
+
+AXES: dict[str, tuple[str | int, ...]] = {
+    "tokens": ("tokens",),
+    "tokens_mask": ("tokens",),
+    "hidden": ("tokens", "width"),
+    "speed": (),
+    "durations": ("tokens",),
+    "pitch": (),
+    "energy": (),
+    "encoded": ("tokens", "width"),
+    "token_pitch": ("tokens",),
+    "token_energy": ("tokens",),
+    "token_position": ("frames",),
+    "token_frames": ("frames",),
+    "frames_mask": ("frames",),
+    "mel": ("frames", "bands"),
+}
+# network -> (inputs, outputs), in the order of `forward`.
+SIGNATURES = {
+    "text_encoder": (("tokens", "tokens_mask"), ("hidden",)),
+    "duration_predictor": (("hidden", "tokens_mask", "speed"), ("durations",)),
+    "prosody_predictor": (
+        ("hidden", "tokens_mask", "pitch", "energy"),
+        ("encoded", "token_pitch", "token_energy"),
+    ),
+    "decoder": (("encoded", "token_position", "token_frames", "frames_mask"), ("mel",)),
+}
+CONTROLS = {
+    "speed": {"default": 1.0, "minimum": 0.5, "maximum": 2.0, "unit": "times"},
+    "pitch": {"default": 0.0, "minimum": -6.0, "maximum": 6.0, "unit": "semitones"},
+    "energy": {"default": 0.0, "minimum": -6.0, "maximum": 6.0, "unit": "dB"},
+}
+# What a symbol that training never saw sounds like instead. None: like nothing, for marks.
+NEIGHBOURS: Mapping[str, str | None] = {
+    "!": ".", "?": ".", ":": ",", ";": ",", "\u0303": None, "\u0329": None, "ʲ": None,
+    "ɒ": "ɑ", "ɑ": "a", "r": "ɹ", "ɹ": "r", "ʁ": "ɹ", "ɾ": "d", "x": "k", "ɣ": "ɡ", "ç": "ʃ", "ɬ": "l",
+    "y": "u", "ø": "ɜ", "œ": "ɜ", "ɲ": "n", "ɜ": "ɛ", "ɚ": "ə", "ɐ": "ə", "ᵻ": "ɪ", "ʌ": "a", "æ": "ɛ",
+    "θ": "s", "ð": "z", "w": "v", "v": "f", "ʒ": "ʃ", "ʔ": "t", "ŋ": "n",
+}  # fmt: skip
+
+
+def adopt_unseen(model: Acoustic, symbols: list[str], seen: Tensor) -> None:
+    """Give symbols that training never saw the embedding of their neighbour, in place of a random one."""
+    ids = {symbol: i for i, symbol in enumerate(symbols)}
+    rows = model.text_encoder.embedding.weight
+    with torch.no_grad():
+        for i, symbol in enumerate(symbols):
+            if seen[i]:
+                continue
+            neighbour: str | None = symbol
+            for _ in range(4):
+                neighbour = NEIGHBOURS.get(neighbour) if neighbour else None
+                if neighbour in ids and seen[ids[neighbour]]:
+                    rows[i] = rows[ids[neighbour]]
+                    break
+            else:
+                rows[i] = 0
+
+
+@torch.no_grad()
+def measure_pace(model: Acoustic, items: list[Item]) -> float:
+    """Natural over predicted length of the phones of `items`: what the export multiplies predictions by."""
+    natural = predicted = 0.0
+    for item in items:
+        mask = torch.ones(1, len(item.tokens))
+        hidden = model.text_encoder(item.tokens.unsqueeze(0), mask)
+        phone = hidden[0, :, -FLAGS]
+        frames = torch.exp(model.duration_predictor.log_durations(hidden, mask)[0]) - 1
+        natural += float((item.durations * phone).sum())
+        predicted += float((frames * phone).sum())
+    return natural / predicted
+
+
+def load(checkpoint: Path) -> tuple[Acoustic, list[str], Tensor, int]:
+    """The averaged model of a checkpoint, its symbols, which of them training saw, and its step."""
+    if not checkpoint.is_file():
+        raise SystemExit(f"{checkpoint}: there is no such checkpoint")
+    state = torch.load(checkpoint, weights_only=False)
+    config = Config(**state["config"])
+    blank = torch.zeros(config.symbols, dtype=torch.int64), torch.ones(2, 2), torch.ones(2, config.bands)
+    model = Acoustic(config, *blank)
+    model.load_state_dict(state["average"])
+    return model.eval(), state["symbols"], state["seen"], state["step"]
+
+
+@torch.no_grad()
+def example(model: Acoustic, rows: list[Tensor]) -> dict[str, Tensor]:
+    """Every tensor of the model for token sequences `rows`, padded to one batch, as the framework would make them."""
+    width, count = max(len(row) for row in rows), len(rows)
+    made = {"tokens": torch.zeros(count, width, dtype=torch.int64), "tokens_mask": torch.zeros(count, width)}
+    for i, row in enumerate(rows):
+        made["tokens"][i, : len(row)] = row
+        made["tokens_mask"][i, : len(row)] = 1
+    made |= {"speed": torch.ones(count), "pitch": torch.zeros(count), "energy": torch.zeros(count)}
+    made["hidden"] = model.text_encoder(made["tokens"], made["tokens_mask"])
+    made["durations"] = model.duration_predictor(made["hidden"], made["tokens_mask"], made["speed"])
+    prosody = model.prosody_predictor(made["hidden"], made["tokens_mask"], made["pitch"], made["energy"])
+    made |= dict(zip(("encoded_tokens", "token_pitch", "token_energy"), prosody, strict=True))
+    frames = max(1, int(made["durations"].sum(1).max()))
+    made["encoded"] = torch.zeros(count, frames, model.config.width)
+    for name in ("token_position", "token_frames", "frames_mask"):
+        made[name] = torch.zeros(count, frames)
+    for i in range(count):
+        index, position, length = upsample(made["durations"][i])
+        made["encoded"][i, : len(index)] = made["encoded_tokens"][i, index]
+        made["token_position"][i, : len(index)] = position
+        made["token_frames"][i, : len(index)] = length
+        made["frames_mask"][i, : len(index)] = 1
+    return made
+
+
+def _axes(name: str, network: str, config: Config) -> tuple[str | int, ...]:
+    """The axes of a tensor without its batch axis. What the Upsampler repeated, a decoder reads by frames."""
+    sizes = {"width": config.width, "bands": config.bands}
+    axes = ("frames", "width") if network == "decoder" and name == "encoded" else AXES[name]
+    return tuple(sizes.get(axis, axis) if isinstance(axis, str) else axis for axis in axes)
+
+
+def _dtype(name: str) -> str:
+    return "int64" if name in ("tokens", "durations") else "float32"
+
+
+def export_networks(model: Acoustic, rows: list[Tensor], out: Path) -> dict[str, dict[str, object]]:
+    """Write and check the four networks; returns their entries of `addon.json`."""
+    config, entries = model.config, {}
+    made = example(model, rows)
+    alone = [example(model, [row]) for row in (rows[0], rows[0][:1], torch.cat(rows * 20)[:600])]
+    for name, (inputs, outputs) in SIGNATURES.items():
+        module: nn.Module = getattr(model, name)
+        axes = {tensor: ("batch", *_axes(tensor, name, config)) for tensor in (*inputs, *outputs)}
+        path = out / f"{name}.onnx"
+        export_network(module, {tensor: made[tensor] for tensor in inputs}, axes, path)
+        rounded = as_stored(module)
+        for sizes in alone:
+            check_network(rounded, {tensor: sizes[tensor] for tensor in inputs}, axes, path)
+        entry: dict[str, object] = {
+            "role": "decoder" if name == "decoder" else "encoder",
+            "graph": path.name,
+            "inputs": {tensor: _spec(tensor, name, config) for tensor in inputs},
+            "outputs": {tensor: _spec(tensor, name, config) for tensor in outputs},
+        }
+        if name == "decoder":
+            long = {tensor: alone[2][tensor].numpy() for tensor in inputs}
+            error = check_context(path, long, axes, axis="frames", left=config.context, right=config.context)
+            print(f"decoder: windows with {config.context} frames on each side differ from the whole by {error:.1e}")
+            entry["stream"] = {"axis": "frames", "left": config.context, "right": config.context, "hop": 1}
+        _check_padding(path, {tensor: made[tensor].numpy() for tensor in inputs}, axes)
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")
+        entries[name] = entry
+    return entries
+
+
+def _check_padding(path: Path, inputs: Mapping[str, np.ndarray], axes: Mapping[str, tuple[str | int, ...]]) -> None:
+    """Each row of a padded batch must give what it gives alone."""
+    together = run_network(path, inputs)
+    mask = next(name for name in inputs if name.endswith("_mask"))
+    axis = axes[mask][1]
+    for i, length in enumerate(inputs[mask].sum(1).astype(int)):
+        cut = {n: v[i : i + 1, :length] if axis in axes[n] else v[i : i + 1] for n, v in inputs.items()}
+        for name, found in run_network(path, cut).items():
+            error = np.abs(found[0] - together[name][i, :length]).max(initial=0)
+            assert error < 1e-3, f"{path.name}: {name} changes by {error:.2g} with padding"
+
+
+def _spec(name: str, network: str, config: Config) -> dict[str, object]:
+    spec: dict[str, object] = {"dtype": _dtype(name), "axes": list(_axes(name, network, config))}
+    return spec | ({"fill": "mask"} if name.endswith("_mask") else {})
+
+
+def decoder_cost(path: Path, config: Config, frames: int = 172, runs: int = 20) -> float:
+    """Milliseconds that one thread spends on one second of audio, in one call of two seconds."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    ones = np.ones((1, frames), np.float32)
+    feed = {"encoded": np.random.default_rng(0).normal(size=(1, frames, config.width)).astype(np.float32)}
+    feed |= {"token_position": ones * 0.5, "token_frames": ones * 6, "frames_mask": ones}
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        session.run(None, feed)
+        times.append(time.perf_counter() - begun)
+    return sorted(times)[runs // 2] * 1000 / (frames * HOP / SAMPLE_RATE)
+
+
+def manifest(speaker: str, step: int, networks: dict[str, dict[str, object]]) -> dict[str, object]:
+    """`addon.json`."""
+    about = SPEAKERS[speaker]
+    return {
+        "format": 1,
+        "name": speaker,
+        "version": VERSION,
+        "kind": "acoustic",
+        "license": "CC0-1.0",
+        "description": f"{speaker}, {about.tag}: explicit durations, pitch and energy; a convolutional decoder.",
+        "data": f"{about.data}; trained for {step} steps by recipes/acoustic",
+        "languages": [about.tag],
+        "speakers": [speaker],
+        "text": {
+            "frontend": "espeak",
+            "language": about.espeak,
+            "symbols": "symbols.txt",
+            "start": "^",
+            "end": "$",
+        },
+        "features": {
+            "kind": "mel",
+            "sample_rate": SAMPLE_RATE,
+            "hop_length": HOP,
+            "bands": BANDS,
+            "fft": N_FFT,
+            "window": N_FFT,
+            "f_min": F_MIN,
+            "f_max": F_MAX,
+            "mel_scale": "slaney",
+            "norm": "slaney",
+            "power": 1.0,
+            "log": "natural",
+            "floor": LOG_FLOOR,
+            "centered": False,
+        },
+        "controls": CONTROLS,
+        "networks": networks,
+        "stack": [
+            {
+                "type": "StreamablePipeline",
+                "sequence_block": {"type": "Encoders"},
+                "streamable_block": {"type": "StreamableStack", "stack": [{"type": "Upsampler"}, {"type": "Decoder"}]},
+            }
+        ],
+    }
+
+
+def main() -> None:
+    """Run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of recipes.acoustic.train")
+    parser.add_argument("--corpus", type=Path, required=True, help="its corpus's work folder, to measure the pace")
+    parser.add_argument("--out", type=Path, required=True, help="the addon's folder")
+    parser.add_argument("--speaker", choices=SPEAKERS, help="who speaks (default: the addon folder's name)")
+    args = parser.parse_args()
+    speaker = args.speaker or args.out.name
+    if speaker not in SPEAKERS:
+        raise SystemExit(f"'{speaker}' is no known speaker ({', '.join(SPEAKERS)}); give --speaker")
+    torch.set_num_threads(1)
+    model, symbols, seen, step = load(args.checkpoint)
+    corpus = Corpus.load(args.corpus)
+    adopt_unseen(model, symbols, seen)
+    model.duration_predictor.pace.fill_(measure_pace(model, corpus.dev + corpus.train[:200]))
+    print(f"step {step}, pace {float(model.duration_predictor.pace):.3f}")
+    networks = export_networks(model, [item.tokens for item in corpus.dev[:3]], args.out)
+    (args.out / "symbols.txt").write_text("".join(f"{symbol}\n" for symbol in symbols), "utf-8")
+    written = json.dumps(manifest(speaker, step, networks), ensure_ascii=False, indent=2)
+    (args.out / "addon.json").write_text(written + "\n", "utf-8")
+    cost = decoder_cost(args.out / "decoder.onnx", model.config)
+    print(f"{args.out}: decoder {cost:.1f} ms per second of audio on one thread")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The universal vocoder: log-mel features -> audio."""

@@ -1,0 +1,201 @@
+"""The universal vocoder's networks.
+
+A regression-trained vocoder knows how loud each frequency is but not its phase: nothing in a steady mel
+tells where in its period a voice stands. So phase is made, not guessed: a small network reads F0 out of the
+mel, an oscillator (outside the networks: it has state) turns F0 into a pulse train, and a ConvNeXt backbone
+at frame rate shapes the spectra of that pulse train and of white noise into speech: the neural source-filter
+idea (Wang, Takaki and Yamagishi, 2019) with a Vocos-like backbone (Siuzdak, 2023) and an inverse-STFT head.
+
+Every tensor here has a leading batch axis; every time axis is masked after each layer, so that padding acts as
+the zero padding at an utterance's own edges does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recipes.features import BANDS, HOP, N_FFT, mel_filters, window
+
+BINS = N_FFT // 2 + 1
+OVERLAP = N_FFT // HOP
+
+
+@dataclass(frozen=True, slots=True)
+class VocoderSize:
+    """How large the networks are."""
+
+    width: int = 256
+    blocks: int = 8
+    kernel: int = 7
+    expansion: int = 3
+
+    @property
+    def context(self) -> int:
+        """Frames of mel on each side that a frame of audio can depend on."""
+        return (self.blocks + 1) * (self.kernel // 2) + OVERLAP // 2 + OVERLAP // 2
+
+
+class ConvNeXt(nn.Module):
+    """Depthwise convolution over time, then a channel mixer (Liu et al., 2022). [batch, frames, width]."""
+
+    def __init__(self, width: int, kernel: int, expansion: int, scale: float) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.grow = nn.Linear(width, width * expansion)
+        self.shrink = nn.Linear(width * expansion, width)
+        self.scale = nn.Parameter(torch.full((width,), scale))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """[batch, frames, width], mask [batch, frames, 1] -> [batch, frames, width]."""
+        y = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        y = self.shrink(F.gelu(self.grow(self.norm(y)), approximate="tanh"))
+        return (x + self.scale * y) * mask
+
+
+class PitchNetwork(nn.Module):
+    """Log-mel -> F0 in Hz, also where there is no voice (there it says what it likes)."""
+
+    LOW, HIGH = 50.0, 600.0
+
+    def __init__(self, width: int = 96, kernel: int = 5, blocks: int = 3) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(BANDS, width, kernel, padding=kernel // 2)
+        self.blocks = nn.ModuleList(ConvNeXt(width, kernel, 2, 1 / blocks) for _ in range(blocks))
+        self.leave = nn.Linear(width, 1)
+        self.context = (blocks + 1) * (kernel // 2)
+
+    def forward(self, mel: Tensor, frames_mask: Tensor) -> Tensor:
+        """mel [batch, frames, 80], mask [batch, frames] -> f0 [batch, frames] in Hz."""
+        mask = frames_mask.unsqueeze(2)
+        x = self.enter(((mel + 5) / 3 * mask).transpose(1, 2)).transpose(1, 2) * mask
+        for block in self.blocks:
+            x = block(x, mask)
+        span = math.log(self.HIGH / self.LOW)
+        return torch.exp(math.log(self.LOW) + span * torch.sigmoid(self.leave(x).squeeze(2)))
+
+
+def _frames_of(signal: Tensor) -> Tensor:
+    """Cut hops [batch, frames, HOP] into overlapping analysis frames [batch, frames, N_FFT].
+
+    Frame t covers hops t - 1.5 .. t + 2.5 (see EDGE in recipes.features):
+
+        hops        |  t-2  |  t-1  |   t   |  t+1  |  t+2  |
+        frame t         [ half | t-1  |  t  | t+1 | half ]
+    """
+    half = HOP // 2
+    padded = F.pad(signal, (0, 0, 2, 2))
+    before, after = padded[:, :-4, half:], padded[:, 4:, :half]
+    return torch.cat([before, padded[:, 1:-3], padded[:, 2:-2], padded[:, 3:-1], after], dim=2)
+
+
+def _overlap_add(frames: Tensor) -> Tensor:
+    """Add overlapping frames [batch, frames, N_FFT] up into hops [batch, frames, HOP]; inverse of `_frames_of`."""
+    half = HOP // 2
+    padded = F.pad(frames, (0, 0, 2, 2))
+    # The parts of neighbours' frames that fall into this hop.
+    later, earlier = padded[:, 4:, :half], padded[:, :-4, -half:]
+    out = (
+        padded[:, 3:-1, half : half + HOP]
+        + padded[:, 2:-2, half + HOP : half + 2 * HOP]
+        + padded[:, 1:-3, half + 2 * HOP : half + 3 * HOP]
+    )
+    return out + torch.cat([earlier, later], dim=2)
+
+
+class Vocoder(nn.Module):
+    """mel, pulse train and noise -> audio."""
+
+    def __init__(self, size: VocoderSize = VocoderSize()) -> None:
+        super().__init__()
+        self.size = size
+        width = size.width
+        self.enter = nn.Conv1d(BANDS + 1, width, size.kernel, padding=size.kernel // 2)
+        self.enter_norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(
+            ConvNeXt(width, size.kernel, size.expansion, 1 / size.blocks) for _ in range(size.blocks)
+        )
+        self.leave_norm = nn.LayerNorm(width)
+        # Per bin: log gain of the pulses, their phase as a complex number, log gain of the noise.
+        self.head = nn.Linear(width, 4 * BINS)
+        nn.init.normal_(self.head.weight, std=0.01)
+        with torch.no_grad():
+            bias = torch.zeros(4, BINS)
+            bias[1] = 1.0  # the pulses' own phase
+            bias[3] = -1.0
+            self.head.bias.copy_(bias.flatten())
+        # From mel bands back to a smooth magnitude at every bin: where the gains start from.
+        filters = torch.from_numpy(mel_filters())
+        spread = filters / filters.sum(0, keepdim=True).clamp(min=1e-8)
+        top = int(torch.nonzero(filters.sum(0) > 0)[-1])
+        spread[:, top + 1 :] = spread[:, top : top + 1]
+        self.register_buffer("spread", spread / filters.sum(1, keepdim=True), persistent=False)
+        self.window: Tensor
+        self.register_buffer("window", torch.from_numpy(window()), persistent=False)
+
+    def _dft(self, hops: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum = torch.fft.rfft((_frames_of(hops) * self.window).float())
+        return spectrum.real, spectrum.imag
+
+    def _inverse_dft(self, real: Tensor, imag: Tensor) -> Tensor:
+        frames = torch.fft.irfft(torch.complex(real.float(), imag.float()), n=N_FFT)
+        # Four overlapping squared Hann windows sum to 1.5.
+        return _overlap_add(frames * self.window / 1.5)
+
+    def forward(
+        self, mel: Tensor, f0: Tensor, harmonics: Tensor, noise: Tensor, frames_mask: Tensor
+    ) -> Tensor:
+        """Speak.
+
+        mel [batch, frames, 80]; f0 [batch, frames] in Hz; harmonics (a pulse train: cosines of amplitude 1) and noise
+        (unit variance) [batch, frames, 256]; mask [batch, frames] -> audio [batch, frames * 256].
+        """
+        mask = frames_mask.unsqueeze(2)
+        pitch = torch.log(f0.clamp(min=20.0)).unsqueeze(2) - 5.0
+        x = torch.cat([(mel + 5) / 3, pitch], dim=2) * mask
+        x = self.enter_norm(self.enter(x.transpose(1, 2)).transpose(1, 2)) * mask
+        for block in self.blocks:
+            x = block(x, mask)
+        gain, real, imag, noise_gain = self.head(self.leave_norm(x)).chunk(4, dim=2)
+        base = torch.log(torch.exp(mel) @ self.spread + 1e-5)
+        # A pulse's spectrum has peaks of half the window's sum; noise has the window's root energy.
+        loud = torch.exp((base + gain - math.log(N_FFT / 4)).clamp(max=4.0))
+        turn = loud * torch.rsqrt(real * real + imag * imag + 1e-6)
+        hiss = torch.exp((base + noise_gain - 0.5 * math.log(N_FFT * 3 / 8)).clamp(max=4.0)) * mask
+        turn = turn * mask
+        pulse_real, pulse_imag = self._dft(harmonics * mask)
+        noise_real, noise_imag = self._dft(noise * mask)
+        out_real = turn * (real * pulse_real - imag * pulse_imag) + hiss * noise_real
+        out_imag = turn * (real * pulse_imag + imag * pulse_real) + hiss * noise_imag
+        return (self._inverse_dft(out_real, out_imag) * mask).flatten(1)
+
+
+class ExportedVocoder(Vocoder):
+    """The same with the DFT as matrix products, which every runtime and chip has."""
+
+    def __init__(self, size: VocoderSize = VocoderSize()) -> None:
+        super().__init__(size)
+        angle = torch.outer(torch.arange(N_FFT), torch.arange(BINS)).remainder(N_FFT) * (2 * math.pi / N_FFT)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.hann: Tensor
+        # Persistent, for the exporter keeps only such buffers under their names.
+        self.register_buffer("cos", torch.cos(angle))
+        self.register_buffer("sin", torch.sin(angle))
+        self.register_buffer("hann", self.window.view(4, HOP).clone(), persistent=False)
+
+    def _dft(self, hops: Tensor) -> tuple[Tensor, Tensor]:
+        frames = _frames_of(hops) * self.hann.view(N_FFT)
+        return frames @ self.cos, -(frames @ self.sin)
+
+    def _inverse_dft(self, real: Tensor, imag: Tensor) -> Tensor:
+        # All bins but the first and last stand for two.
+        inner = torch.arange(BINS) % (BINS - 1) > 0
+        fold = (1.0 + inner.float()) / (1.5 * N_FFT)
+        frames = (real * fold) @ self.cos.transpose(0, 1) - (imag * fold) @ self.sin.transpose(0, 1)
+        return _overlap_add(frames * self.hann.view(N_FFT))

@@ -1,0 +1,7 @@
+"""addon.json's model and schema, opening and checking addons, the library."""
+
+from polyvox.addons.addon import Addon, Stack
+from polyvox.addons.library import available, find, open_addon, survey
+from polyvox.addons.manifest import Features, Manifest, parse, schema
+
+__all__ = ["Addon", "Features", "Manifest", "Stack", "available", "find", "open_addon", "parse", "schema", "survey"]

@@ -1,0 +1,43 @@
+"""The two abstractions, the standard blocks, the registry, and stack -> blocks."""
+
+from polyvox.blocks.block import Block, SequenceBlock, Stream, StreamableBlock, Upstream, connect
+from polyvox.blocks.build import Parts, build
+from polyvox.blocks.containers import (
+    Encoders,
+    ParallelEncoders,
+    SequenceBlockContainer,
+    StreamablePipeline,
+    StreamableStack,
+)
+from polyvox.blocks.decoder import Decoder, Vocoder
+from polyvox.blocks.effects import Collect, Gain, Probe
+from polyvox.blocks.encoder import Encoder
+from polyvox.blocks.excitation import Excitation
+from polyvox.blocks.registry import block, names
+from polyvox.blocks.upsampler import Upsampler
+
+__all__ = [
+    "Block",
+    "Collect",
+    "Decoder",
+    "Encoder",
+    "Encoders",
+    "Excitation",
+    "Gain",
+    "ParallelEncoders",
+    "Parts",
+    "Probe",
+    "SequenceBlock",
+    "SequenceBlockContainer",
+    "Stream",
+    "StreamableBlock",
+    "StreamablePipeline",
+    "StreamableStack",
+    "Upsampler",
+    "Upstream",
+    "Vocoder",
+    "block",
+    "build",
+    "connect",
+    "names",
+]

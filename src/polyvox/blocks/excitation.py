@@ -1,0 +1,103 @@
+"""Excitation: the source of a source-filter vocoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyvox.blocks.block import StreamableBlock, Upstream
+from polyvox.blocks.registry import block
+from polyvox.errors import StackError, TensorError
+from polyvox.tensors import Specs, Tensors, TensorSpec
+
+Float = NDArray[np.float32]
+
+
+@block("Excitation")
+class Excitation(StreamableBlock):
+    """Makes a pulse train and white noise from F0: what a vocoder's network shapes into voice and breath.
+
+    Reads `f0 [frames]` in Hz at the frames' centres. Adds, for every frame, the samples of its hop:
+    `harmonics [frames, hop]`, equal cosines at every multiple of F0 up to `top` Hz, whose phase runs on unbroken
+    through the whole utterance, and `noise [frames, hop]` of unit variance, the same for every utterance. So chunks
+    of any size join to the same signal. The neural source-filter model (Wang, Takaki and Yamagishi, 2019) works
+    from such a source.
+
+    Between centres F0 is linear. A frame therefore needs the next one's F0, and is made when that is known.
+    """
+
+    def __init__(self, sample_rate: int, hop: int, top: float = 8000.0, seed: int = 0) -> None:
+        if sample_rate < 1 or not 1 <= hop <= 1 << 16 or not 0 < top <= sample_rate / 2:
+            raise ValueError("expected sample_rate >= 1, hop 1 to 65536, and top above 0, at most half sample_rate")
+        self.sample_rate, self.hop, self.top, self.seed = sample_rate, hop, top, seed
+
+    def stream(self, tensors: Tensors, upstream: Iterator[Tensors]) -> Iterator[Tensors]:
+        """The upstream's chunks, one frame late, with the excitation beside."""
+        from polyvox.tensors import Rows
+
+        port = Upstream.of(upstream)
+        rows = Rows("f0")
+        noise = np.random.Generator(np.random.Philox(self.seed))
+        cycles, previous, done, ended = 0.0, None, 0, False
+        while not ended or done < rows.stop:
+            wanted = max(1, port.wanted)
+            while not ended and rows.stop <= done + wanted:
+                chunk, ended = port.read(done + wanted + 1 - rows.stop)
+                if chunk:
+                    rows.append(chunk, self.where)
+            last = rows.stop if ended else rows.stop - 1
+            if last <= done:
+                continue
+            f0 = np.asarray(rows.cut("f0", done, rows.stop), dtype=np.float64)
+            if not np.all(f0 > 0) or not np.all(f0 < self.sample_rate):
+                raise TensorError(f"{self.where}: F0 must lie above 0 Hz, below {self.sample_rate}, and be a number")
+            count = last - done
+            harmonics, cycles = self._pulses(f0, count, previous, cycles)
+            out = {name: rows.cut(name, done, last) for name in rows.names()}
+            out["harmonics"] = harmonics
+            out["noise"] = noise.standard_normal((count, self.hop), dtype=np.float32)
+            yield out
+            previous, done = f0[count - 1], last
+            rows.drop(done)
+
+    def _pulses(
+        self, f0: NDArray[np.float64], count: int, previous: float | None, cycles: float
+    ) -> tuple[Float, float]:
+        """The pulses of the first `count` frames, and the phase (in cycles) at the centre of the one after.
+
+        `f0` holds `count` frames, and one more unless the utterance ends; `cycles` is the phase at the first centre.
+        """
+        after = f0[1:] if len(f0) > count else np.append(f0[1:], f0[-1])
+        before = np.empty(count)
+        before[0] = f0[0] if previous is None else previous
+        before[1:] = f0[: count - 1]
+        now = f0[:count]
+        period = self.hop / self.sample_rate
+        centres = cycles + np.concatenate(([0.0], np.cumsum((now + after) / 2 * period)))
+        u = (np.arange(self.hop) - self.hop / 2) / self.hop
+        slope = np.where(u < 0, (now - before)[:, None], (after - now)[:, None])
+        phase = (centres[:count] % 1.0)[:, None] + period * (now[:, None] * u + slope * (u * u / 2))
+        phase -= np.rint(phase)
+        # The sum of cosines in closed form (Dirichlet's kernel).
+        angle = (math.pi * phase).astype(np.float32)
+        harmonics = np.floor(self.top / now).astype(np.float32)[:, None]
+        sine = np.sin(angle)
+        near = np.abs(sine) < 3e-5
+        sine[near] = 1.0
+        pulses = np.where(near, harmonics, np.sin((2 * harmonics + 1) * angle) / (2 * sine) - np.float32(0.5))
+        return pulses.astype(np.float32), float(centres[count] % 1.0)
+
+    def specs(self, tensors: Specs, upstream: Specs) -> Specs:
+        """What comes, and the excitation."""
+        f0 = upstream.get("f0")
+        if f0 is None and not upstream.open:
+            raise StackError(
+                f"{self.where}: 'Excitation' reads 'f0' from the stream; that carries {', '.join(upstream)}"
+            )
+        if f0 is not None and len(f0.axes) != 1:
+            raise StackError(f"{self.where}: 'Excitation' reads 'f0' with axes [frames], but it is {f0}")
+        made = TensorSpec("float32", ("frames", self.hop))
+        return upstream.plus({"harmonics": made, "noise": made})

@@ -1,0 +1,113 @@
+"""Network: the one thing that a block knows about a neural network, and what its specification says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from polyvox.tensors import Array, Tensors, TensorSpec
+from polyvox.windows import Context
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec(TensorSpec):
+    """A network's input.
+
+    `fill` says who makes it: None, the blocks do; "mask", the runtime does (1 where the axis holds data, 0 where it is
+    padded); "length", the runtime does (the size of the axis before padding, in `of`).
+    """
+
+    fill: str | None = None
+    of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """How a network may be run over windows of one of its axes."""
+
+    axis: str
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """A network's name, role and tensors. Axes leave the batch out."""
+
+    name: str
+    role: str
+    inputs: Mapping[str, InputSpec]
+    outputs: Mapping[str, TensorSpec]
+    stream: StreamSpec | None = None
+
+    def wanted(self) -> dict[str, InputSpec]:
+        """The inputs that blocks must provide."""
+        return {name: spec for name, spec in self.inputs.items() if spec.fill is None}
+
+
+class Network(ABC):
+    """One exported graph with its parameters, known only by its named inputs and outputs.
+
+    Networks are shared by all utterances and threads: `run` keeps nothing. Behaviour is added by wrapping.
+    """
+
+    spec: NetworkSpec
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """The sizes that each named axis is compiled to, ascending; an axis that is missing has any size."""
+        return {}
+
+    @abstractmethod
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        """Compute the outputs of one utterance (or window) from at least the inputs that the spec names.
+
+        Raises:
+            TensorError: an input is missing, or has another type or shape than the spec says.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most networks hold nothing that needs closing
+        """Give back what the runtime holds."""
+
+
+class Wrapper(Network):
+    """A network that adds behaviour to another one. Extend `run`."""
+
+    def __init__(self, inner: Network) -> None:
+        self.inner = inner
+        self.spec = inner.spec
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """What the inner network is compiled to."""
+        return self.inner.sizes
+
+    def close(self) -> None:
+        """Close the inner network."""
+        self.inner.close()
+
+
+def axis_sizes(spec: NetworkSpec, tensors: Tensors) -> dict[str, int]:
+    """The size of each named axis, read off the given inputs (the first tensor that has the axis decides)."""
+    sizes: dict[str, int] = {}
+    for name, wanted in spec.inputs.items():
+        array = tensors.get(name)
+        if array is not None and array.ndim == len(wanted.axes):
+            for axis, size in zip(wanted.axes, array.shape, strict=True):
+                if isinstance(axis, str):
+                    sizes.setdefault(axis, size)
+    return sizes
+
+
+def filled(spec: InputSpec, real: Mapping[str, int], padded: Mapping[str, int]) -> Array:
+    """A mask or length input: `real` sizes are data, up to `padded` sizes is padding."""
+    if spec.fill == "length":
+        assert spec.of is not None
+        return np.asarray(real[spec.of], dtype=spec.dtype)
+    axis = spec.axes[0]
+    assert isinstance(axis, str)
+    mask = np.zeros(padded[axis], dtype=spec.dtype)
+    mask[: real[axis]] = 1
+    return mask

@@ -1,0 +1,104 @@
+"""Networks on ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polyvox.errors import AddonError, TargetError, TensorError
+from polyvox.networks.network import Network, NetworkSpec, axis_sizes, filled
+from polyvox.tensors import Array, Tensors
+
+
+class OnnxNetwork(Network):
+    """A graph in an ONNX Runtime session, with dynamic shapes or compiled to one fixed size per axis."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        graph: bytes,
+        where: str,
+        *,
+        threads: int = 1,
+        dims: Mapping[str, int] | None = None,
+        folder: Path | None = None,
+        providers: tuple[str, ...] = ("CPUExecutionProvider",),
+    ) -> None:
+        """Load `graph`.
+
+        Args:
+            spec: what the addon says about the network.
+            graph: the ONNX model.
+            where: the file's name, for messages.
+            threads: threads of one call. One is best: several calls at once use the cores better than one call.
+            dims: sizes of the graph's symbolic dimensions (the batch included) to compile for; None is dynamic.
+            folder: where the graph's external data lies, if it has any.
+            providers: ONNX Runtime's execution providers, in order of preference.
+
+        Raises:
+            AddonError: the runtime refuses the graph.
+        """
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        for name, size in (dims or {}).items():
+            options.add_free_dimension_override_by_name(name, size)
+        if folder is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        try:
+            self._session: Any = ort.InferenceSession(graph, options, providers=list(providers))
+        except Exception as error:  # the runtime has no common base class for its errors
+            raise AddonError(f"{where}: ONNX Runtime cannot load it: {_first_line(error)}") from None
+        self.spec = spec
+        self._where = where
+        # A graph with one more axis than the spec says has the batch in front.
+        ranks = {i.name: len(i.shape) for i in self._session.get_inputs()}
+        self._batched = {name: ranks[name] > len(s.axes) for name, s in spec.inputs.items()}
+        ranks = {o.name: len(o.shape) for o in self._session.get_outputs()}
+        self._strip = {name: ranks[name] > len(s.axes) for name, s in spec.outputs.items()}
+        self._outputs = list(spec.outputs)
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        """Run the graph once."""
+        feed: dict[str, Array] = {}
+        sizes: dict[str, int] | None = None
+        for name, spec in self.spec.inputs.items():
+            array = tensors.get(name)
+            if array is None:
+                if spec.fill is None:
+                    raise TensorError(f"{self._where}: input '{name}' is missing; given are {sorted(tensors)}")
+                if sizes is None:
+                    sizes = axis_sizes(self.spec, tensors)
+                array = filled(spec, sizes, sizes)
+            feed[name] = array[None] if self._batched[name] else array
+        try:
+            made = self._session.run(self._outputs, feed)
+        except Exception as error:  # the runtime has no common base class for its errors
+            raise TensorError(f"{self._where}: {_first_line(error)}") from None
+        return {
+            name: (array[0] if self._strip[name] else array)
+            for name, array in zip(self._outputs, map(np.asarray, made), strict=True)
+        }
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def require_runtime() -> None:
+    """Raise TargetError unless ONNX Runtime can be imported."""
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError as error:  # pragma: no cover - a dependency of the core
+        raise TargetError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from None

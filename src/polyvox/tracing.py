@@ -1,0 +1,97 @@
+"""Tracing: what ran when, for timelines and for knowing the cost of each stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from polyvox.networks import Network, Wrapper
+from polyvox.tensors import Array, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One stretch of work: `start` and `end` in seconds since the trace began."""
+
+    name: str
+    track: str
+    start: float
+    end: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Trace:
+    """Collects spans from any thread."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._lock = threading.Lock()
+        self.spans: list[Span] = []
+
+    def restart(self) -> None:
+        """Forget what was collected and count from now."""
+        with self._lock:
+            self.spans = []
+            self._began = time.perf_counter()
+
+    @contextmanager
+    def span(self, name: str, track: str, **details: Any) -> Iterator[None]:
+        """Record the body's time."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            end = time.perf_counter()
+            with self._lock:
+                self.spans.append(Span(name, track, start - self._began, end - self._began, details))
+
+    def mark(self, name: str, track: str, **details: Any) -> None:
+        """Record a moment."""
+        now = time.perf_counter() - self._began
+        with self._lock:
+            self.spans.append(Span(name, track, now, now, details))
+
+    def seconds(self, track: str) -> float:
+        """The time spent on a track."""
+        return sum(s.end - s.start for s in self.spans if s.track == track)
+
+    def wrap(self, network: Network) -> Network:
+        """The network, with every call recorded on the track `networks`."""
+        return _Traced(network, self)
+
+    def perfetto(self) -> dict[str, Any]:
+        """The trace in the Trace Event Format, which https://ui.perfetto.dev opens."""
+        tracks = {name: i + 1 for i, name in enumerate(dict.fromkeys(s.track for s in self.spans))}
+        events: list[dict[str, Any]] = [
+            {"ph": "M", "name": "thread_name", "pid": 1, "tid": tid, "args": {"name": name}}
+            for name, tid in tracks.items()
+        ]
+        for span in self.spans:
+            event: dict[str, Any] = {
+                "name": span.name,
+                "pid": 1,
+                "tid": tracks[span.track],
+                "ts": span.start * 1e6,
+                "args": span.details,
+            }
+            if span.end > span.start:
+                event |= {"ph": "X", "dur": (span.end - span.start) * 1e6}
+            else:
+                event |= {"ph": "i", "s": "t"}
+            events.append(event)
+        return {"traceEvents": events, "displayTimeUnit": "ms"}
+
+
+class _Traced(Wrapper):
+    def __init__(self, inner: Network, trace: Trace) -> None:
+        super().__init__(inner)
+        self._trace = trace
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        shapes = {name: list(tensors[name].shape) for name in self.spec.inputs if name in tensors}
+        with self._trace.span(self.spec.name, "networks", **shapes):
+            return self.inner.run(tensors)

@@ -1,0 +1,229 @@
+"""Voice: text in, a stream of audio out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+
+from polyvox.addons import Addon, Stack, open_addon
+from polyvox.blocks import connect
+from polyvox.errors import VoiceError
+from polyvox.networks import Target
+from polyvox.speech import Chunk, Speech, Timer
+from polyvox.tensors import Array
+from polyvox.text import FrontEnd, Utterance, front_end, utterances
+from polyvox.tracing import Trace
+from polyvox.windows import WHOLE, Pace
+
+
+class Voice:
+    """What a caller speaks with: an acoustic addon joined to a vocoder addon, or one end-to-end speech addon.
+
+    A voice is shared by any number of threads; each stream has its own state.
+    """
+
+    def __init__(
+        self,
+        addon: Addon,
+        vocoder: Addon | None = None,
+        *,
+        target: str | Target = "cpu",
+        trace: Trace | None = None,
+    ) -> None:
+        """Join and load; `load` finds addons by name and is what callers want.
+
+        Raises:
+            VoiceError: the two do not make a voice.
+            AddonError, StackError, TargetError: one of them is broken or cannot run on the target.
+        """
+        manifest = addon.manifest
+        if manifest.kind == "vocoder" or manifest.text is None:
+            raise VoiceError(f"'{manifest.name}' is a vocoder, which speaks no text; load an acoustic addon with it")
+        if (vocoder is None) != (manifest.kind == "speech"):
+            wanted = "no vocoder, it makes audio itself" if vocoder else "a vocoder"
+            raise VoiceError(f"'{manifest.name}' is of kind '{manifest.kind}' and needs {wanted}")
+        if vocoder is not None:
+            if vocoder.manifest.kind != "vocoder":
+                raise VoiceError(f"'{vocoder.manifest.name}' is of kind '{vocoder.manifest.kind}', expected a vocoder")
+            differing = manifest.features.differing(vocoder.manifest.features)
+            if differing:
+                ours, theirs = manifest.features, vocoder.manifest.features
+                each = ", ".join(f"{n} ({getattr(ours, n)} and {getattr(theirs, n)})" for n in differing)
+                raise VoiceError(
+                    f"'{manifest.name}' and '{vocoder.manifest.name}' do not join, their features differ in {each}"
+                )
+        self.addon, self.vocoder = addon, vocoder
+        self.trace = trace
+        wrap = trace.wrap if trace else None
+        self._stacks: list[Stack] = [a.stack(target, wrap) for a in (addon, vocoder) if a is not None]
+        self._front_end: FrontEnd = front_end(manifest.text.frontend, manifest.text.language)
+        self.controls = {name: c for a in (vocoder, addon) if a for name, c in a.manifest.controls.items()}
+
+    @property
+    def name(self) -> str:
+        """The voice's name."""
+        return self.addon.manifest.name
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        return self.addon.manifest.features.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples a frame."""
+        return self.addon.manifest.features.hop_length
+
+    @property
+    def stacks(self) -> list[Stack]:
+        """The acoustic (or speech) addon's blocks, then the vocoder's."""
+        return list(self._stacks)
+
+    def stream(
+        self, text: str, *, speaker: str | None = None, whole: bool = False, pace: Pace | None = None, **controls: float
+    ) -> Iterator[Chunk]:
+        """Speak `text`; nothing is computed before the first chunk is pulled, or that nobody pulls.
+
+        Args:
+            text: what to say.
+            speaker: which of the voice's speakers; the first unless given.
+            whole: run every network once over each sentence instead of streaming, for comparison.
+            pace: how large the chunks are.
+            **controls: the voice's controls, such as `speed=1.1`; see `controls`.
+
+        Returns:
+            A generator of chunks; joined, they are the whole. Closing it stops the work at once.
+
+        Raises:
+            VoiceError: a speaker or control is unknown or out of range.
+            TextError: the text cannot be spoken.
+        """
+        tensors = self._tensors(speaker, controls)
+        parts = self._utterances(text)
+        sizes = repeat(WHOLE // self.hop_length) if whole else (pace or Pace()).sizes()
+        return self._stream(parts, tensors, sizes)
+
+    def say(
+        self, text: str, *, speaker: str | None = None, whole: bool = False, pace: Pace | None = None, **controls: float
+    ) -> Speech:
+        """Speak `text` and wait for all of it: the same chunks as `stream`'s, joined."""
+        chunks = self.stream(text, speaker=speaker, whole=whole, pace=pace, **controls)
+        return Speech.join(chunks, self.sample_rate)
+
+    def close(self) -> None:
+        """Give back what the runtimes hold; the voice cannot speak any more."""
+        for stack in self._stacks:
+            stack.close()
+
+    def _utterances(self, text: str) -> Iterator[Utterance]:
+        settings = self.addon.manifest.text
+        assert settings is not None
+        parts = utterances(
+            text,
+            self._front_end,
+            self.addon.symbols,
+            max_tokens=settings.max_tokens,
+            start=settings.start,
+            end=settings.end,
+            between=settings.between,
+        )
+        # The first one now, so that a text that cannot be spoken is refused before anything is promised.
+        with self.trace.span("text", "text") if self.trace else nullcontext():
+            first = next(parts, None)
+
+        def every() -> Iterator[Utterance]:
+            part = first
+            while part is not None:
+                yield part
+                with self.trace.span("text", "text") if self.trace else nullcontext():
+                    part = next(parts, None)
+
+        return every()
+
+    def _tensors(self, speaker: str | None, controls: Mapping[str, float]) -> dict[str, Array]:
+        tensors: dict[str, Array] = {}
+        for name, value in controls.items():
+            if name not in self.controls:
+                there = ", ".join(self.controls) or "none"
+                raise VoiceError(f"voice '{self.name}' has no control '{name}'; it has {there}")
+            known = self.controls[name]
+            if not isinstance(value, int | float) or not known.minimum <= value <= known.maximum:
+                raise VoiceError(
+                    f"'{name}' of voice '{self.name}' must be {known.minimum:g} to {known.maximum:g}"
+                    f"{' ' + known.unit if known.unit else ''}, not {value!r}"
+                )
+        for name, known in self.controls.items():
+            tensors[name] = np.asarray(controls.get(name, known.default), dtype=np.float32)
+        speakers = self.addon.manifest.speakers
+        if speaker is not None and speaker not in speakers:
+            raise VoiceError(f"voice '{self.name}' has no speaker '{speaker}'; it has {', '.join(speakers) or 'one'}")
+        tensors["speaker"] = np.asarray(speakers.index(speaker) if speaker else 0, dtype=np.int64)
+        return tensors
+
+    def _stream(
+        self, parts: Iterator[Utterance], tensors: Mapping[str, Array], sizes: Iterator[int]
+    ) -> Iterator[Chunk]:
+        settings = self.addon.manifest.text
+        assert settings is not None
+        silence = np.zeros(round(settings.pause * self.sample_rate), dtype=np.float32)
+        position = 0
+        previous: Utterance | None = None
+        for part in parts:
+            if previous is not None and len(silence) and previous.ends_sentence:
+                yield Chunk(silence, self.sample_rate, position)
+                position += len(silence)
+            timer = Timer(part, position, self.sample_rate)
+            stream = connect(self._stacks[0].block, {**tensors, "tokens": part.tokens})
+            for stack in self._stacks[1:]:
+                stream = connect(stack.block, tensors, stream)
+            try:
+                while True:
+                    stream.ask(next(sizes) * self.hop_length)
+                    tensors_out = next(stream, None)
+                    if tensors_out is None:
+                        break
+                    samples: Array = tensors_out["audio"]
+                    index = tensors_out.get("token_index")
+                    if index is not None:
+                        timer.add(index, len(samples))
+                    yield Chunk(samples, self.sample_rate, position, *timer.finished())
+                    position += len(samples)
+            finally:
+                stream.close()
+            words, phonemes = timer.end()
+            if words or phonemes:
+                yield Chunk(np.zeros(0, dtype=np.float32), self.sample_rate, position, words, phonemes)
+            previous = part
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    target: str | Target = "cpu",
+    vocoder: str | Path | None = None,
+    trace: Trace | None = None,
+) -> Voice:
+    """Load a voice: `polyvox.load("kathleen")`.
+
+    Args:
+        name_or_path: a name that the library knows, or the path of a folder or an `.addon` file.
+        target: where and how to run, "cpu" or "cpu-fixed".
+        vocoder: another vocoder than the one that the addon names, by name or path.
+        trace: records every network call.
+
+    Raises:
+        VoiceError: no such voice, or its parts do not join.
+        AddonError: an addon is broken.
+        TargetError: the target is unknown.
+    """
+    addon = open_addon(name_or_path)
+    beside = Path(addon.files.where).parent
+    wanted: str | Path | None = vocoder or addon.manifest.vocoder
+    if addon.manifest.kind == "acoustic" and wanted is None:
+        raise VoiceError(f"'{addon.manifest.name}' names no vocoder; give one: load(..., vocoder='universal')")
+    other = open_addon(wanted, None if vocoder else beside) if wanted is not None else None
+    return Voice(addon, other, target=target, trace=trace)
