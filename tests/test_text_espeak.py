@@ -32,11 +32,18 @@ def test_marks_stay_behind_their_words(english):
     assert "".join(found.symbols) == "həlˈoʊ, wˈɜːld! hiː sˈɛd, fˈaɪn."
 
 
+def test_of_several_marks_the_strongest_stays(english):
+    assert "".join(english.phonemes("Yes!?").symbols) == "jˈɛs?"
+    assert "".join(english.phonemes("Yes, … no.,").symbols) == "jˈɛs, nˈoʊ."
+
+
 def test_symbols_are_single_code_points(english):
     found = english.phonemes("Judge, the children of the naïve café sing: why?")
     assert all(len(symbol) == 1 for symbol in found.symbols)
     assert {",", ":", "?", " ", "ˈ", "ʒ"} <= set(found.symbols)
-    assert unicodedata.is_normalized("NFD", "".join(found.symbols))
+    german = front_end("espeak", "de").phonemes("ich")
+    assert german.symbols == tuple(unicodedata.normalize("NFD", "ɪç"))
+    assert len(german.symbols) == 3
     assert len(found.symbols) == len(found.word_index)
     assert all((index < 0) == (symbol in " ,:?") for symbol, index in zip(found.symbols, found.word_index, strict=True))
 
@@ -70,6 +77,10 @@ def test_letters_are_named(english):
     assert said(english.phonemes("the FBI, A. Milne")) == [
         ("the", "ðɪ"), ("F B I", "ˌɛfbˌiːˈaɪ"), ("A", "ˈeɪ"), ("Milne", "mˈɪlni"),
     ]  # fmt: skip
+
+
+def test_the_plural_of_letters_is_no_letter(english):
+    assert said(english.phonemes("DVDs")) == [("D V Ds", "dˌiːvˈiːdˈiːz")]
 
 
 def test_foreign_scripts_leave_no_language_flags(english):
@@ -156,6 +167,7 @@ def test_characters():
         (["ab", "cd"], [["ab"], ["cd"]], ["00", "11"]),
         (["abcd"], [["ab"], ["cd"]], ["0011"]),
         (["xx", "abcd", "yy"], [["xx"], ["ab"], ["cd"], ["yy"]], ["00", "1122", "33"]),
+        (["aːb"], [["a"], ["b"]], ["001"]),
         (["xx", "ab", "cd"], [["xx"], ["abcd"]], ["00", "11", "11"]),
         (["xx", "yy"], [["xx"], [], ["yy"]], ["00", "22"]),
         (["a"], [[], []], ["0"]),

@@ -15,6 +15,7 @@ CASES = [
     ("I have 25 apples", "I have twenty five apples"),
     ("1,234 pears", "one thousand two hundred thirty four pears"),
     ("100,000", "one hundred thousand"),
+    ("٢٥ people", "twenty five people"),
     ("1000000", "one million"),
     ("it fell to -5 today", "it fell to minus five today"),
     ("it fell to −5 today", "it fell to minus five today"),
@@ -96,6 +97,9 @@ CASES = [
     ("24/7", "twenty four seven"),
     ("10–20 people", "ten to twenty people"),
     ("1914-1918", "nineteen fourteen to nineteen eighteen"),
+    ("5 - 7 days", "five to seven days"),
+    ("it went 5 -3", "it went five minus three"),
+    ("www.²", "W W W dot"),
     ("COVID-19", "COVID nineteen"),
     # telephone and version numbers
     ("call 555-1234", "call five five five , one two three four"),

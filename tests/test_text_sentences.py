@@ -60,6 +60,12 @@ def test_several_sentences(text, expected):
     assert texts(text) == expected
 
 
+def test_a_blank_line_ends_any_sentence():
+    line = "this line is long enough to be a wrapped one and has no mark"
+    assert texts(f"{line}\nbut goes on") == [f"{line}\nbut goes on"]
+    assert texts(f"{line}\n \nbut ends") == [line, "but ends"]
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.text(alphabet=st.one_of(st.sampled_from(list('aB1. .!?\n\r\t"…。-Drp')), st.characters()), max_size=80))
 def test_nothing_but_white_space_is_dropped(text):

@@ -90,8 +90,8 @@ def test_a_frame_must_be_in_the_table_and_leave_room(letters):
 
 
 def test_silent_sentences_are_skipped(english):
-    found = list(utterances("Hello. \U0001f600! ... Bye.", english, TABLE))
-    assert [one.text for one in found] == ["Hello.", "Bye."]
+    found = list(utterances("Hello. \U0001f600! ... & Bye.\n\n&\n\nBye.", english, TABLE))
+    assert [one.text for one in found] == ["Hello.", "& Bye.", "Bye."]
 
 
 def test_unknown_symbols_are_left_out(letters):

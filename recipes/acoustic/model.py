@@ -149,7 +149,7 @@ class TextEncoder(nn.Module):
 class Predictor(nn.Module):
     """Two convolutions over tokens and a line: hidden [B, T, C], mask [B, T, 1] -> [B, T, outputs]."""
 
-    def __init__(self, config: Config, outputs: int, dropout: float = 0.3) -> None:
+    def __init__(self, config: Config, outputs: int, dropout: float = 0.5) -> None:
         super().__init__()
         width = config.predictor_width
         self.convolutions = nn.ModuleList(

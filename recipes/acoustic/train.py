@@ -27,6 +27,7 @@ from recipes.acoustic.model import MARK, Acoustic, Config
 from recipes.acoustic.validate import picture, validate
 
 WEIGHTS = {"mel": 1.0, "duration": 0.2, "pitch": 0.1, "energy": 0.1, "voiced": 0.05}
+PREDICTORS_SHARE = 0.1  # of their gradient that reaches the encoder
 ADVERSARY_WARMUP = 300  # steps in which only the discriminator learns
 
 
@@ -38,8 +39,10 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def losses_of(model: Acoustic, batch: Batch, classes: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """All plain losses of a batch, and the predicted normalised mel [B, F, bands]."""
     hidden = model.text_encoder(batch.tokens, batch.tokens_mask)
-    logs = model.duration_predictor.log_durations(hidden, batch.tokens_mask).float()
-    pitch, energy, voiced = (v.float() for v in model.prosody_predictor.predict(hidden, batch.tokens_mask))
+    # An hour of speech has few sentences: left alone, the predictors make the encoder learn their melodies by heart.
+    heard = hidden.detach() + PREDICTORS_SHARE * (hidden - hidden.detach())
+    logs = model.duration_predictor.log_durations(heard, batch.tokens_mask).float()
+    pitch, energy, voiced = (v.float() for v in model.prosody_predictor.predict(heard, batch.tokens_mask))
     # The decoder learns from natural pitch and energy; the predictors learn to say them.
     encoded = model.prosody_predictor.encode(hidden, batch.tokens_mask, batch.pitch, batch.energy)
     mel = model.decoder.normalised(

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from recipes.corpus import SAMPLE_RATE
 from recipes.features import BANDS, F_MAX, F_MIN, HOP, LOG_FLOOR, N_FFT
 from recipes.onnx_tools import check_context, export_network
-from recipes.vocoder.model import ExportedVocoder, PitchNetwork, VocoderSize
+from recipes.vocoder.model import ExportedPitch, ExportedVocoder, VocoderSize
 
 FEATURES = {
     "kind": "mel", "sample_rate": SAMPLE_RATE, "hop_length": HOP, "bands": BANDS, "fft": N_FFT, "window": N_FFT,
@@ -27,10 +27,10 @@ FEATURES = {
 }  # fmt: skip
 
 
-def load(checkpoint: Path) -> tuple[ExportedVocoder, PitchNetwork, int]:
+def load(checkpoint: Path) -> tuple[ExportedVocoder, ExportedPitch, int]:
     """The averaged networks of a checkpoint, ready to export, and the step they were taken at."""
     saved = torch.load(checkpoint, weights_only=True)
-    vocoder, pitch = ExportedVocoder(VocoderSize(**saved["size"])), PitchNetwork()
+    vocoder, pitch = ExportedVocoder(VocoderSize(**saved["size"])), ExportedPitch()
     averaged = torch.nn.ModuleList([vocoder, pitch])
     prefix = "module."
     weights = {n.removeprefix(prefix): w for n, w in saved["average"].items() if n.startswith(prefix)}
@@ -133,7 +133,7 @@ def main() -> None:
         },
         "stack": [
             {"type": "Decoder", "network": "pitch", "keep": ["mel"]},
-            {"type": "Excitation", "sample_rate": SAMPLE_RATE, "hop": HOP},
+            {"type": "Excitation", "sample_rate": SAMPLE_RATE, "hop": HOP, "rest_below": -4.5},
             {"type": "Vocoder", "keep": ["mel", "f0"]},
         ],
     }  # fmt: skip

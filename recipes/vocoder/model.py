@@ -70,14 +70,52 @@ class PitchNetwork(nn.Module):
         self.leave = nn.Linear(width, 1)
         self.context = (blocks + 1) * (kernel // 2)
 
-    def forward(self, mel: Tensor, frames_mask: Tensor) -> Tensor:
-        """mel [batch, frames, 80], mask [batch, frames] -> f0 [batch, frames] in Hz."""
+    def features(self, mel: Tensor, frames_mask: Tensor) -> Tensor:
+        """What the last layer reads, [batch, frames, width]."""
         mask = frames_mask.unsqueeze(2)
-        x = self.enter(((mel + 5) / 3 * mask).transpose(1, 2)).transpose(1, 2) * mask
+        x = self.first((mel + 5) / 3 * mask) * mask
         for block in self.blocks:
             x = block(x, mask)
-        span = math.log(self.HIGH / self.LOW)
-        return torch.exp(math.log(self.LOW) + span * torch.sigmoid(self.leave(x).squeeze(2)))
+        return x
+
+    def first(self, x: Tensor) -> Tensor:
+        """The first convolution, [batch, frames, 80] -> [batch, frames, width]."""
+        return self.enter(x.transpose(1, 2)).transpose(1, 2)
+
+    def forward(self, mel: Tensor, frames_mask: Tensor) -> Tensor:
+        """mel [batch, frames, 80], mask [batch, frames] -> f0 [batch, frames] in Hz."""
+        return self.scaled(self.leave(self.features(mel, frames_mask))).squeeze(2)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """What the last layer says, in Hz."""
+        return torch.exp(math.log(self.LOW) + math.log(self.HIGH / self.LOW) * torch.sigmoid(x))
+
+
+class ExportedPitch(PitchNetwork):
+    """The same, written so that a frame's F0 is the same to the last bit in whatever window it is computed.
+
+    The oscillator adds F0 up over the utterance, and would add up differences of rounding. Runtimes round differently
+    where a convolution over few frames takes another path, in products with one column, and at the ends of vectors
+    that do not fill a register. So the first convolution is a matrix product with the frames as rows, and the last
+    layer is computed 16 times over.
+    """
+
+    def first(self, x: Tensor) -> Tensor:
+        """As PitchNetwork."""
+        width, bands, kernel = self.enter.weight.shape
+        frames = x.shape[1]
+        padded = F.pad(x, (0, 0, kernel // 2, kernel // 2))
+        rows = torch.cat([padded[:, i : i + frames] for i in range(kernel)], dim=2)
+        weight = self.enter.weight.permute(2, 1, 0).reshape(kernel * bands, width)
+        assert self.enter.bias is not None
+        return rows @ weight + self.enter.bias
+
+    def forward(self, mel: Tensor, frames_mask: Tensor) -> Tensor:
+        """As PitchNetwork."""
+        wide = nn.Linear(self.leave.in_features, 16)
+        wide.weight = nn.Parameter(self.leave.weight.expand(16, -1).contiguous())
+        wide.bias = nn.Parameter(self.leave.bias.expand(16).contiguous())
+        return self.scaled(wide(self.features(mel, frames_mask)))[:, :, 0]
 
 
 def _frames_of(signal: Tensor) -> Tensor:

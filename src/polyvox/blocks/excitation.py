@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from polyvox.blocks.block import StreamableBlock, Upstream
 from polyvox.blocks.registry import block
 from polyvox.errors import StackError, TensorError
-from polyvox.tensors import Specs, Tensors, TensorSpec
+from polyvox.tensors import Rows, Specs, Tensors, TensorSpec
 
 Float = NDArray[np.float32]
+
+REST_FRAMES = 3
+"""Frames without voice in a row after which phase starts anew."""
 
 
 @block("Excitation")
@@ -27,21 +30,33 @@ class Excitation(StreamableBlock):
     from such a source.
 
     Between centres F0 is linear. A frame therefore needs the next one's F0, and is made when that is known.
+
+    Phase adds F0 up, and so adds up the differences of rounding between one way of running the networks before it
+    and another. With `rest_below` the phase starts anew in every stretch without voice, which bounds them: a
+    stretch in which the mean of the lowest `rest_bands` of `mel [frames, bands]` stays below it for three frames.
     """
 
-    def __init__(self, sample_rate: int, hop: int, top: float = 8000.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        hop: int,
+        top: float = 8000.0,
+        seed: int = 0,
+        rest_below: float | None = None,
+        rest_bands: int = 16,
+    ) -> None:
         if sample_rate < 1 or not 1 <= hop <= 1 << 16 or not 0 < top <= sample_rate / 2:
             raise ValueError("expected sample_rate >= 1, hop 1 to 65536, and top above 0, at most half sample_rate")
         self.sample_rate, self.hop, self.top, self.seed = sample_rate, hop, top, seed
+        self.rest_below, self.rest_bands = rest_below, rest_bands
 
     def stream(self, tensors: Tensors, upstream: Iterator[Tensors]) -> Iterator[Tensors]:
         """The upstream's chunks, one frame late, with the excitation beside."""
-        from polyvox.tensors import Rows
-
         port = Upstream.of(upstream)
         rows = Rows("f0")
         noise = np.random.Generator(np.random.Philox(self.seed))
         cycles, previous, done, ended = 0.0, None, 0, False
+        weak = 0  # frames without voice so far, in a row
         while not ended or done < rows.stop:
             wanted = max(1, port.wanted)
             while not ended and rows.stop <= done + wanted:
@@ -55,7 +70,8 @@ class Excitation(StreamableBlock):
             if not np.all(f0 > 0) or not np.all(f0 < self.sample_rate):
                 raise TensorError(f"{self.where}: F0 must lie above 0 Hz, below {self.sample_rate}, and be a number")
             count = last - done
-            harmonics, cycles = self._pulses(f0, count, previous, cycles)
+            anew, weak = self._rests(rows, done, last, weak)
+            harmonics, cycles = self._pulses(f0, count, previous, cycles, anew)
             out = {name: rows.cut(name, done, last) for name in rows.names()}
             out["harmonics"] = harmonics
             out["noise"] = noise.standard_normal((count, self.hop), dtype=np.float32)
@@ -63,12 +79,27 @@ class Excitation(StreamableBlock):
             previous, done = f0[count - 1], last
             rows.drop(done)
 
+    def _rests(self, rows: Rows, first: int, last: int, weak: int) -> tuple[list[int], int]:
+        """The frames, counted from `first`, at which phase starts anew, and how many weak frames end the stretch."""
+        if self.rest_below is None:
+            return [], 0
+        if "mel" not in rows.names():
+            raise TensorError(f"{self.where}: 'rest_below' needs 'mel' in the stream, which carries {rows.names()}")
+        anew = []
+        levels = rows.cut("mel", first, last)[:, : self.rest_bands].mean(axis=1, dtype=np.float64)
+        for frame, is_weak in enumerate((levels < self.rest_below).tolist()):
+            weak = weak + 1 if is_weak else 0
+            if weak == REST_FRAMES:
+                anew.append(frame)
+        return anew, weak
+
     def _pulses(
-        self, f0: NDArray[np.float64], count: int, previous: float | None, cycles: float
+        self, f0: NDArray[np.float64], count: int, previous: float | None, cycles: float, anew: list[int]
     ) -> tuple[Float, float]:
         """The pulses of the first `count` frames, and the phase (in cycles) at the centre of the one after.
 
-        `f0` holds `count` frames, and one more unless the utterance ends; `cycles` is the phase at the first centre.
+        `f0` holds `count` frames, and one more unless the utterance ends; `cycles` is the phase at the first centre;
+        at the centres of the frames in `anew` it is 0.
         """
         after = f0[1:] if len(f0) > count else np.append(f0[1:], f0[-1])
         before = np.empty(count)
@@ -77,6 +108,8 @@ class Excitation(StreamableBlock):
         now = f0[:count]
         period = self.hop / self.sample_rate
         centres = cycles + np.concatenate(([0.0], np.cumsum((now + after) / 2 * period)))
+        for frame in anew:
+            centres[frame:] -= centres[frame]
         u = (np.arange(self.hop) - self.hop / 2) / self.hop
         slope = np.where(u < 0, (now - before)[:, None], (after - now)[:, None])
         phase = (centres[:count] % 1.0)[:, None] + period * (now[:, None] * u + slope * (u * u / 2))

@@ -87,7 +87,7 @@ class Figures:
             return None
         name = table.MONTHS[month - 1]
         if not year:
-            said = self.numbers.digits("")
+            said = []
         elif len(year) == 4:
             said = self.numbers.year(int(year)) if int(year) >= 1000 else self.numbers.cardinal(int(year))
         else:
@@ -130,8 +130,8 @@ class Figures:
         return said
 
     def _phone_with_sign(self, match: re.Match[str]) -> Said:
-        digits = sum(character.isdigit() for character in match[0])
-        if match[0][0].isdigit() or digits < 7 or match[0].count("(") != match[0].count(")"):
+        digits = sum(character.isdecimal() for character in match[0])
+        if match[0][0].isdecimal() or digits < 7 or match[0].count("(") != match[0].count(")"):
             return None
         said = list(self._phone(match) or ())
         return ["plus", *said] if match[0][0] == "+" else said
@@ -249,8 +249,9 @@ class Figures:
             r"(?:\d(?:%|°|st|nd|rd|th|[ap]\.?m\.?)?)\s?$", before
         ):
             spaces = before[-1:].isspace() + after[:1].isspace()
-            # "5 - 3" with spaces is a sum only for a minus sign; a range stands close, or evenly apart.
-            return ["to"] if spaces != 1 else None
+            # A range stands close or evenly apart; "5 -3" is a sum.
+            if spaces != 1:
+                return ["to"]
         if match[0] == "—":
             return None
         if re.match(rf"[{_SIGN_NAMES}]?\.?\d", after) and (not before or before[-1] in ' \t\n\r(=:,"'):

@@ -34,7 +34,7 @@ class EnglishNumbers:
 
     def digits(self, digits: str) -> list[str]:
         """Return the digits one by one; what is not a digit is left out."""
-        return [words_of(int(digit), "en")[0] for digit in digits if digit.isdigit()]
+        return [words_of(int(digit), "en")[0] for digit in digits if digit.isdecimal()]
 
     def year(self, year: int) -> list[str]:
         """Return a year of four digits as it is said: "nineteen", "eighty", "four"."""
@@ -70,7 +70,7 @@ class EnglishNumbers:
 
     def count(self, written: str) -> list[str]:
         """Return a number that stands alone: four digits without a comma are a year where they can be."""
-        if len(written) == 4 and written.isdigit() and (1100 <= int(written) <= 2099):
+        if len(written) == 4 and written.isdecimal() and (1100 <= int(written) <= 2099):
             return self.year(int(written))
         return self.number(written)
 

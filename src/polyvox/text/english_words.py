@@ -148,6 +148,6 @@ SIGNS = {
     "&": "and", "@": "at", "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "about",
     "≤": "at most", "≥": "at least", "≠": "is not", "§": "section", "№": "number", "°": "degrees",
     "%": "percent", "€": "euros", "£": "pounds", "$": "dollars", "¥": "yen", "¢": "cents", "²": "squared",
-    "³": "cubed", "½": "one half", "¼": "one quarter", "¾": "three quarters", "⅓": "one third",
-    "⅔": "two thirds", "⅛": "one eighth", "⅜": "three eighths", "⅝": "five eighths", "⅞": "seven eighths",
+    "³": "cubed",
+    **FRACTIONS,
 }  # fmt: skip

@@ -117,7 +117,7 @@ def _scan(text: str, rules: Rules) -> Iterator[tuple[int, int, Sequence[str]]]:
         if character.isspace():
             place += 1
             continue
-        if character.isdigit():
+        if character.isdecimal():
             table = rules.digit
         elif character.isalpha():
             table = rules.letter

@@ -114,7 +114,7 @@ class _Words:
             return None
         said: list[str] = []
         for part in re.findall(r"[^\W\d_]+|\d+|[^\w\s]|_", re.sub(r"^\w+://", "", match[0]).rstrip("/")):
-            if part.isdigit():
+            if part.isdecimal():
                 said += self.numbers.count(part) if len(part) <= 4 else self.numbers.digits(part)
             elif part.isalpha():
                 spelled = len(part) == 1 or (part.isascii() and len(part) <= 5 and not _VOWEL.search(part))
@@ -131,7 +131,7 @@ class _Words:
         text, place = match.string, match.start()
         before = re.search(r"(\S+)\s+$", text[max(0, place - 40) : place])
         name_before = before is not None and bool(re.match(r"[A-Z]|\d+(?:st|nd|rd|th)$", before[1]))
-        first = before is not None and place - len(before[0]) <= 0 and not before[1][0].isdigit()
+        first = before is not None and place - len(before[0]) <= 0 and not before[1][0].isdecimal()
         name_after = bool(re.match(r"\s+[A-Z]", text[match.end() : match.end() + 10]))
         if name_after and (not name_before or first):
             return ["Saint"]
@@ -178,7 +178,7 @@ class _Words:
         """Read a star between figures as "times"; leave out what marks emphasis or code."""
         text = match.string
         around = text[: match.start()].rstrip()[-1:] + text[match.end() :].lstrip()[:1]
-        if match[0] == "*" and len(around) == 2 and around.isdigit():
+        if match[0] == "*" and len(around) == 2 and around.isdecimal():
             return ["times"]
         return None if match[0] == "~" else []
 

@@ -136,9 +136,9 @@ def _dot_ends(text: str, dot: int, following: str) -> bool:
     if word in _TITLES:
         return False
     if word in _NUMBERED:
-        return not following[:1].isdigit()
+        return not following[:1].isdecimal()
     if word in _MONTHS:
-        return not (following[:1].isdigit() or following[:1].islower())
+        return not (following[:1].isdecimal() or following[:1].islower())
     if word in ("a.m", "p.m"):
         lower = following.lower()
         return following[:1].isupper() and lower not in _TIME_ZONES and lower not in _WEEK
@@ -147,7 +147,7 @@ def _dot_ends(text: str, dot: int, following: str) -> bool:
     if len(word) == 1 and word.isalpha():
         # An initial, but for "I", which more often ends a sentence ("It was I."), and behind a small word.
         return opener or (word == "i" and found is not None and following[:1].isupper() and dot > 2)
-    if word.isdigit() and len(word) <= 3 and found is not None:
+    if word.isdecimal() and len(word) <= 3 and found is not None:
         line = text.rfind("\n", max(0, dot - 40), dot) + 1
         return bool(text[line : dot - len(word)].strip()) or (line == 0 and dot > 40)
     return True
@@ -165,7 +165,7 @@ def _line_ends(text: str, start: int, end: int) -> bool:
     if line.rpartition(" ")[2] in _JOINING:
         return False
     following = text[end : end + 200].partition("\n")[0].strip()
-    opens = following[:1].isupper() or following[:1].isdigit() or following[:1] in "\"'“‘([*_"
+    opens = following[:1].isupper() or following[:1].isdecimal() or following[:1] in "\"'“‘([*_"
     if _LIST_ITEM.match(line):
         return opens
     # Lines wrapped at a width are long; headings, addresses and verse are short.
