@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import tiny
 from hypothesis import settings
+
+import tiny
 
 settings.register_profile("polyvox", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("polyvox")
@@ -28,3 +29,12 @@ def voice(tiny_folder):
     loaded = polyvox.load(tiny_folder / "tim")
     yield loaded
     loaded.close()
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Like `polyvox.block`, for this test only."""
+    from polyvox.blocks import registry
+
+    monkeypatch.setattr(registry, "_types", dict(registry._types))
+    return registry.block

@@ -13,6 +13,7 @@ behind the mask acts as the true edge, and their context is exactly what their m
 
 from __future__ import annotations
 
+import itertools
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,11 @@ from typing import Any
 
 import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from polyvox.blocks import Parts
+from polyvox.networks import InputSpec, Network, NetworkSpec, StreamSpec
+from polyvox.tensors import Array, Tensors, TensorSpec
+from polyvox.windows import Context
 
 BANDS = 8
 HOP = 16
@@ -45,13 +51,13 @@ ARTICLE_STACK: list[dict[str, Any]] = [
 
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int32": TensorProto.INT32}
 
-Tensor = tuple[str, Sequence[str | int]]
+Declared = tuple[str, Sequence[str | int]]
 """A dtype and axes, without the batch."""
 
 
 def graph(
-    inputs: Mapping[str, Tensor],
-    outputs: Mapping[str, Tensor],
+    inputs: Mapping[str, Declared],
+    outputs: Mapping[str, Declared],
     nodes: Sequence[NodeProto],
     weights: Mapping[str, Any],
     *,
@@ -60,7 +66,7 @@ def graph(
     """An ONNX model; `batch` puts an axis in front of every input and output."""
     front: list[str | int] = ["batch"] if batch else []
 
-    def info(name: str, tensor: Tensor):
+    def info(name: str, tensor: Declared):
         return helper.make_tensor_value_info(name, _TYPES[tensor[0]], [*front, *tensor[1]])
 
     made = helper.make_graph(
@@ -89,7 +95,7 @@ def _convolutions(
         helper.make_node("Mul", ["turned", "mask_3d"], ["layer0"]),
     ]
     weights: dict[str, Any] = {"channel_axis": np.array([1], dtype=np.int64)}
-    for i, (before, after) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for i, (before, after) in enumerate(itertools.pairwise(widths)):
         weights[f"kernel{i}"] = _random(after, before, 3, seed=seed + 2 * i, scale=1.2 / np.sqrt(3 * before))
         weights[f"bias{i}"] = _random(after, seed=seed + 2 * i + 1, scale=0.3)
         nodes += [
@@ -364,3 +370,73 @@ def voice(folder: Path, **options: Any):
 
     vocoder(folder / "tom")
     return polyvox.load(acoustic(folder / "tim"), **options)
+
+
+class Counted(Network):
+    """A network without a graph: any function of tensors, counting its calls and the steps that it was given."""
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[Tensors], dict[str, Array]],
+        inputs: Mapping[str, InputSpec],
+        outputs: Mapping[str, TensorSpec],
+        *,
+        role: str = "decoder",
+        stream: StreamSpec | None = None,
+        sizes: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
+        self.spec = NetworkSpec(name, role, inputs, outputs, stream)
+        self.calls = 0
+        self.lengths: list[int] = []
+        self._run, self._sizes = run, dict(sizes or {})
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        return self._sizes
+
+    def run(self, tensors: Tensors) -> dict[str, Array]:
+        self.calls += 1
+        first = next(iter(self.spec.wanted()))
+        self.lengths.append(len(tensors[first]))
+        return self._run(tensors)
+
+
+def blur(
+    left: int = 3,
+    right: int = 2,
+    hop: int = 1,
+    *,
+    source: str = "mel",
+    made: str = "mel",
+    role: str = "decoder",
+    sizes: tuple[int, ...] = (),
+    bias: str | None = None,
+) -> Counted:
+    """A streamed network over `source` [frames, 2] with exactly the context that it declares, zeros beyond its edges.
+
+    Makes `made` [frames, 2], or [frames * hop] if `hop` is above 1; adds the scalar tensor `bias` if there is one.
+    """
+    weights = np.random.default_rng(left * 100 + right).uniform(0.2, 1, left + right + 1).astype(np.float32)
+
+    def run(tensors: Tensors) -> dict[str, Array]:
+        x = tensors[source] + (tensors[bias] if bias else np.float32(0))
+        padded = np.concatenate([np.zeros((left, 2), np.float32), x, np.zeros((right, 2), np.float32)])
+        y = np.tanh(sum(w * padded[k : k + len(x)] for k, w in enumerate(weights)))
+        if hop == 1:
+            return {made: y}
+        return {made: (y[:, :1] * np.linspace(0.1, 1, hop, dtype=np.float32)).reshape(-1)}
+
+    inputs = {source: InputSpec("float32", ("frames", 2))}
+    if bias:
+        inputs[bias] = InputSpec("float32", ())
+    output = TensorSpec("float32", ("frames", 2) if hop == 1 else ("samples",))
+    stream = StreamSpec("frames", Context(left, right, hop))
+    compiled = {"frames": sizes} if sizes else None
+    return Counted("blur", run, inputs, {made: output}, role=role, stream=stream, sizes=compiled)
+
+
+def parts(*networks: Network) -> Parts:
+    """What an addon with these networks offers to its stack."""
+    by_name = {n.spec.name: n for n in networks}
+    return Parts({name: n.spec for name, n in by_name.items()}, lambda name, target: by_name[name])

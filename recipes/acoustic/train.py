@@ -27,7 +27,7 @@ from recipes.acoustic.model import MARK, Acoustic, Config
 from recipes.acoustic.validate import picture, validate
 
 WEIGHTS = {"mel": 1.0, "duration": 0.2, "pitch": 0.1, "energy": 0.1, "voiced": 0.05}
-PREDICTORS_SHARE = 0.1  # of their gradient that reaches the encoder
+PREDICTORS_DROPOUT = 0.3  # of what they hear of the encoder, besides their own
 ADVERSARY_WARMUP = 300  # steps in which only the discriminator learns
 
 
@@ -39,8 +39,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def losses_of(model: Acoustic, batch: Batch, classes: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """All plain losses of a batch, and the predicted normalised mel [B, F, bands]."""
     hidden = model.text_encoder(batch.tokens, batch.tokens_mask)
-    # An hour of speech has few sentences: left alone, the predictors make the encoder learn their melodies by heart.
-    heard = hidden.detach() + PREDICTORS_SHARE * (hidden - hidden.detach())
+    # An hour of speech has few sentences: given a say in the encoder, the predictors learn melodies by heart.
+    heard = functional.dropout(hidden.detach(), PREDICTORS_DROPOUT, model.training)
     logs = model.duration_predictor.log_durations(heard, batch.tokens_mask).float()
     pitch, energy, voiced = (v.float() for v in model.prosody_predictor.predict(heard, batch.tokens_mask))
     # The decoder learns from natural pitch and energy; the predictors learn to say them.

@@ -37,7 +37,7 @@ class VocoderSize:
     @property
     def context(self) -> int:
         """Frames of mel on each side that a frame of audio can depend on."""
-        return (self.blocks + 1) * (self.kernel // 2) + OVERLAP // 2 + OVERLAP // 2
+        return max((self.blocks + 1) * (self.kernel // 2) + OVERLAP // 2, OVERLAP)
 
 
 class ConvNeXt(nn.Module):

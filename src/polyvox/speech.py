@@ -105,6 +105,11 @@ class Timer:
         self._token_start = position
         self._word: tuple[int, int] | None = None
         self._word_start = self._word_end = position
+        # The last token of each word; spaces and blanks may stand between a word's tokens.
+        self._last: dict[tuple[int, int], int] = {}
+        for token, owner in enumerate(utterance.word_index.tolist()):
+            if owner >= 0:
+                self._last[utterance.words[owner].start, utterance.words[owner].end] = token
         self._words: list[Timing] = []
         self._phonemes: list[Timing] = []
 
@@ -120,6 +125,8 @@ class Timer:
 
     def _turn(self, token: int, at: int) -> None:
         self._finish_token(at)
+        if self._word is not None and token > self._last[self._word]:
+            self._finish_word()
         self._token, self._token_start = token, at
 
     def _finish_token(self, at: int) -> None:
@@ -127,7 +134,6 @@ class Timer:
             return
         owner = int(self._utterance.word_index[self._token])
         if owner < 0:
-            self._finish_word()
             return
         word = self._utterance.words[owner]
         span = (word.start, word.end)

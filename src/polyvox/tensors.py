@@ -87,9 +87,16 @@ def check(name: str, array: Array, spec: TensorSpec, sizes: dict[str, int], wher
 
 
 def join(chunks: Sequence[Tensors]) -> dict[str, Array]:
-    """Join chunks of one stream along time, the first axis; no chunks make no tensors."""
+    """Join chunks of one stream along time, the first axis; no chunks make no tensors.
+
+    Raises:
+        TensorError: the chunks do not all carry the same tensors.
+    """
     if len(chunks) == 1:
         return dict(chunks[0])
+    for chunk in chunks[1:]:
+        if chunk.keys() != chunks[0].keys():
+            raise TensorError(f"one stream carries {sorted(chunks[0])} in one chunk and {sorted(chunk)} in another")
     return {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]} if chunks else {}
 
 
@@ -125,7 +132,7 @@ class Rows:
             raise TensorError(f"{where}: the stream carries {sorted(chunk)}, expected '{self._name}' among them")
         count = len(chunk[self._name])
         for name, array in chunk.items():
-            if count and (len(array) % count or not len(array)):
+            if len(array) % count or not len(array) if count else len(array):
                 raise TensorError(
                     f"{where}: '{name}' has {len(array)} steps beside {count} of '{self._name}' in one chunk"
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,8 +27,10 @@ class Span:
 class Trace:
     """Collects spans from any thread."""
 
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` counts seconds; `time.thread_time` counts only those in which this thread had a processor."""
+        self._clock = clock
+        self._began = clock()
         self._lock = threading.Lock()
         self.spans: list[Span] = []
 
@@ -36,22 +38,22 @@ class Trace:
         """Forget what was collected and count from now."""
         with self._lock:
             self.spans = []
-            self._began = time.perf_counter()
+            self._began = self._clock()
 
     @contextmanager
     def span(self, name: str, track: str, **details: Any) -> Iterator[None]:
         """Record the body's time."""
-        start = time.perf_counter()
+        start = self._clock()
         try:
             yield
         finally:
-            end = time.perf_counter()
+            end = self._clock()
             with self._lock:
                 self.spans.append(Span(name, track, start - self._began, end - self._began, details))
 
     def mark(self, name: str, track: str, **details: Any) -> None:
         """Record a moment."""
-        now = time.perf_counter() - self._began
+        now = self._clock() - self._began
         with self._lock:
             self.spans.append(Span(name, track, now, now, details))
 

@@ -12,7 +12,7 @@ frames that it is asked for:
 
 At the true start and end of the utterance there is no context and none is invented: the window is cut there, so
 the network sees the utterance's own edges. A window of fixed size that would pass the end is shifted left to end at
-the last frame; only an utterance shorter than the smallest window is padded.
+the last frame; only an utterance shorter than the smallest window (that leaves room between its contexts) is padded.
 """
 
 from __future__ import annotations
@@ -108,8 +108,16 @@ class Planner:
         if not self.sizes:
             return Window(start, available, done, available)
         # The end: the smallest size that covers what is left and its left context, shifted to end at the end.
-        left = next(s for s in self.sizes if s >= min(available - start, self.sizes[-1]))
-        return Window(max(0, available - left), available, done, available)
+        cover = next(s for s in self.sizes if s >= available - start)
+        if cover <= available:
+            return Window(available - cover, available, done, available)
+        # The whole utterance lies between two sizes. Windows of the smaller one need no padding; where they would
+        # keep less than a quarter of what they read, they cost more than padding does.
+        margin = done - start + self.context.right
+        smaller = [s for s in self.sizes if margin < s < cover and 4 * (s - margin) >= s]
+        if smaller:
+            return Window(start, start + smaller[-1], done, start + smaller[-1] - self.context.right)
+        return Window(0, available, done, available)
 
     def windows(self, total: int, wanted: Sequence[int]) -> Iterator[Window]:
         """All windows of an utterance of `total` frames; the last of `wanted` repeats."""
@@ -131,12 +139,12 @@ class Pace:
     """
 
     first: int = 24
-    growth: float = 4.0
-    maximum: int = 512
+    growth: float = 6.0
+    maximum: int = 768
 
     def sizes(self) -> Iterator[int]:
         """Chunk sizes, without end."""
         size = float(self.first)
         while True:
-            yield int(size)
+            yield max(1, int(size))
             size = min(float(self.maximum), size * self.growth)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from polyvox.addons.files import Files, check_path, open_files
 from polyvox.addons.manifest import Manifest, parse
@@ -103,7 +103,7 @@ class Addon:
                             f"{place}.{kind}.{tensor}: declared {wanted}, but the graph has {dim} for {axis}"
                         )
         for location in sorted(graph.external):
-            self.files.size(str(check_path(location, where)))
+            self.files.size(str(PurePosixPath(declared.graph).parent / check_path(location, where)))
             if self.files.folder is None:
                 raise AddonError(
                     f"{where}: keeps data in '{location}'; in an .addon file, data stands inside the graph"
@@ -123,6 +123,7 @@ class Addon:
         known = {name: TensorSpec("float32", ()) for name in self.manifest.controls}
         if self.manifest.text is not None:
             known["tokens"] = TensorSpec("int64", ("tokens",))
+            known["speaker"] = TensorSpec("int64", ())
         return Specs(known)
 
     def stack(self, on: str | Target = "cpu", wrap: Wrap | None = None) -> Stack:

@@ -92,7 +92,10 @@ class FolderFiles(Files):
             raise AddonError(f"{folder}: holds {self._total} bytes, expected at most {MAX_BYTES}")
 
     def _resolve(self, name: str) -> Path:
-        path = (self._root / check_path(name, self.where)).resolve()
+        try:
+            path = (self._root / check_path(name, self.where)).resolve()
+        except (OSError, RuntimeError):  # a link that points at itself
+            raise AddonError(f"{self.where}: '{name}' is a link that leads nowhere") from None
         if not path.is_relative_to(self._root):
             raise AddonError(f"{self.where}: '{name}' is a link that leaves the addon")
         if not path.is_file():
@@ -105,7 +108,10 @@ class FolderFiles(Files):
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        return self._resolve(name).read_bytes()
+        try:
+            return self._resolve(name).read_bytes()
+        except OSError as error:
+            raise AddonError(f"{self.where}: '{name}' cannot be read: {error.strerror or error}") from None
 
     def total(self) -> int:
         """The bytes of all files."""

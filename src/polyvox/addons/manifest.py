@@ -91,6 +91,18 @@ class Network(_Model):
         default_factory=dict, description="Sizes to compile an axis to, in place of a fixed-shape target's own."
     )
 
+    @model_validator(mode="after")
+    def _axes_known(self) -> Network:
+        known = {axis for i in self.inputs.values() if i.fill is None for axis in i.axes if isinstance(axis, str)}
+        there = f"the inputs that blocks provide have {', '.join(sorted(known)) or 'no named axis'}"
+        for name, wanted in self.inputs.items():
+            axis = wanted.of if wanted.fill == "length" else wanted.axes[0] if wanted.fill == "mask" else None
+            if axis is not None and axis not in known:
+                raise ValueError(f"'{name}' is filled for axis '{axis}'; {there}")
+        if self.stream is not None and self.stream.axis not in known:
+            raise ValueError(f"it streams over axis '{self.stream.axis}'; {there}")
+        return self
+
     def spec(self, name: str) -> NetworkSpec:
         """As the framework's own type."""
         return NetworkSpec(
@@ -209,7 +221,7 @@ def parse(text: str, where: str) -> Manifest:
     """
     try:
         data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
         raise AddonError(f"{where}: not JSON: {error}") from None
     try:
         return Manifest.model_validate_json(text)

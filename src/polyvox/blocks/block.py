@@ -70,7 +70,10 @@ class Upstream(Iterator[Tensors]):
     __slots__ = ("_source", "wanted")
 
     def __init__(self, source: Iterator[Tensors] | None = None, wanted: int = DEFAULT_STEPS) -> None:
-        self._source = iter(()) if source is None else source
+        # Another block's port: this reader asks that block's source itself, for what it needs and no more.
+        while isinstance(source, Upstream):
+            source = source._source
+        self._source: Iterator[Tensors] = iter(()) if source is None else source
         self.wanted = wanted
 
     @classmethod

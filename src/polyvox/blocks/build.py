@@ -15,8 +15,9 @@ from typing import Any
 
 from polyvox.blocks.block import Block, SequenceBlock, StreamableBlock
 from polyvox.blocks.registry import BlockType, find, names
-from polyvox.errors import StackError
+from polyvox.errors import StackError, TargetError
 from polyvox.networks import Network, NetworkSpec
+from polyvox.networks import target as find_target
 
 MAX_DEPTH = 64
 COMMON = {"type", "target"}
@@ -103,10 +104,15 @@ def _block(data: Any, kind: BlockType, parts: Parts, where: str, depth: int) -> 
         )
     if not isinstance(data.get("target"), str | None):
         raise StackError(f"{where}.target: expected the name of a target, got {_show(data['target'])}")
+    if data.get("target") is not None:
+        try:
+            find_target(data["target"])
+        except TargetError as error:
+            raise StackError(f"{where}.target: {error}") from None
     arguments = _arguments(cls, data, replace(parts, where=where, target=data.get("target", parts.target)), depth)
     try:
         made = cls(**arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise StackError(f"{where}: block '{data['type']}': {error}") from error
     made.where = where
     return made

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 
 from polyvox.errors import TensorError
-from polyvox.networks.network import Network, axis_sizes, filled
-from polyvox.tensors import Array, Tensors
+from polyvox.networks.network import Network, filled
+from polyvox.tensors import Array, Tensors, check
 
 
 class FixedShape(Network):
@@ -41,7 +41,11 @@ class FixedShape(Network):
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
         """Pad, run, trim."""
-        real = axis_sizes(self.spec, tensors)
+        real: dict[str, int] = {}
+        for name, spec in self.spec.wanted().items():
+            if name not in tensors:
+                raise TensorError(f"network '{self.spec.name}': input '{name}' is missing; given are {sorted(tensors)}")
+            check(name, tensors[name], spec, real, f"network '{self.spec.name}'")
         padded = dict(real)
         for axis in self._axes:
             size = real.get(axis, 0)
@@ -56,7 +60,7 @@ class FixedShape(Network):
         for name, spec in self.spec.inputs.items():
             if spec.fill is not None:
                 feed[name] = filled(spec, real, padded)
-            elif name in tensors:
+            else:
                 feed[name] = _pad(tensors[name], [padded[a] if isinstance(a, str) else a for a in spec.axes])
         made = self._compiled[tuple(padded[a] for a in self._axes)].run(feed)
         # An output's axis is one of the inputs', or runs along with the streamed one at `hop` steps each.

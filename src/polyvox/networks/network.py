@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from polyvox.errors import TensorError
 from polyvox.tensors import Array, Tensors, TensorSpec
 from polyvox.windows import Context
 
@@ -102,12 +103,17 @@ def axis_sizes(spec: NetworkSpec, tensors: Tensors) -> dict[str, int]:
 
 
 def filled(spec: InputSpec, real: Mapping[str, int], padded: Mapping[str, int]) -> Array:
-    """A mask or length input: `real` sizes are data, up to `padded` sizes is padding."""
-    if spec.fill == "length":
-        assert spec.of is not None
-        return np.asarray(real[spec.of], dtype=spec.dtype)
-    axis = spec.axes[0]
+    """A mask or length input: `real` sizes are data, up to `padded` sizes is padding.
+
+    Raises:
+        TensorError: no given input has its axis.
+    """
+    axis = spec.of if spec.fill == "length" else spec.axes[0]
     assert isinstance(axis, str)
+    if axis not in real:
+        raise TensorError(f"the size of axis '{axis}' is unknown: an input with that axis is missing")
+    if spec.fill == "length":
+        return np.asarray(real[axis], dtype=spec.dtype)
     mask = np.zeros(padded[axis], dtype=spec.dtype)
     mask[: real[axis]] = 1
     return mask

@@ -17,6 +17,7 @@ _DTYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "
 # Operator sets that every ONNX runtime has; any other domain means a custom operator, that is: code.
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 _MAX_DEPTH = 32
+_MAX_ELEMENTS = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,20 @@ def _tensor(data: memoryview, graph: Graph, *, weight: bool) -> None:
                 while at < len(value):
                     dim, at = _varint(value, at)
                     size *= dim
+            if size > _MAX_ELEMENTS:
+                raise _Malformed
         elif number == 13 and isinstance(value, memoryview):  # external_data: StringStringEntryProto
             entry = {n: _text(v) for n, v in _fields(value) if isinstance(v, memoryview)}
             if entry.get(1) == "location":
                 graph.external.add(entry.get(2, ""))
     if weight:
         graph.parameters += size
+
+
+def _sparse_tensor(data: memoryview, graph: Graph) -> None:
+    for number, value in _fields(data):
+        if number in (1, 2) and isinstance(value, memoryview):  # values, indices
+            _tensor(value, graph, weight=False)
 
 
 def _attribute(data: memoryview, graph: Graph, depth: int) -> None:
@@ -136,6 +145,8 @@ def _attribute(data: memoryview, graph: Graph, depth: int) -> None:
             _tensor(value, graph, weight=False)
         elif number in (6, 11):  # g, graphs
             _graph(value, graph, depth + 1)
+        elif number in (22, 23):  # sparse_tensor, sparse_tensors
+            _sparse_tensor(value, graph)
 
 
 def _node(data: memoryview, graph: Graph, depth: int) -> None:
@@ -158,6 +169,8 @@ def _graph(data: memoryview, graph: Graph, depth: int) -> None:
         elif number == 5:
             _tensor(value, graph, weight=True)
             weights.update(_text(name) for name in _messages(value, 8))
+        elif number == 15:  # sparse_initializer
+            _sparse_tensor(value, graph)
         elif number in (11, 12) and depth == 0:
             name, info = _value_info(value)
             (graph.inputs if number == 11 else graph.outputs)[name] = info

@@ -13,6 +13,11 @@ from polyvox.networks.network import Network, NetworkSpec, axis_sizes, filled
 from polyvox.tensors import Array, Tensors
 
 
+SHAPE_DEPENDENT = ("MatMulAddFusion", "SkipLayerNormFusion")
+"""Fusions that happen only where shapes are known. They save nothing measurable on these networks, and without them
+a graph compiled to a fixed size rounds as the same graph of any size does, to the last bit."""
+
+
 class OnnxNetwork(Network):
     """A graph in an ONNX Runtime session, with dynamic shapes or compiled to one fixed size per axis."""
 
@@ -52,7 +57,9 @@ class OnnxNetwork(Network):
         if folder is not None:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
         try:
-            self._session: Any = ort.InferenceSession(graph, options, providers=list(providers))
+            self._session: Any = ort.InferenceSession(
+                graph, options, providers=list(providers), disabled_optimizers=list(SHAPE_DEPENDENT)
+            )
         except Exception as error:  # the runtime has no common base class for its errors
             raise AddonError(f"{where}: ONNX Runtime cannot load it: {_first_line(error)}") from None
         self.spec = spec
