@@ -121,7 +121,12 @@ def _block(data: Any, kind: BlockType, parts: Parts, where: str, depth: int) -> 
 def _arguments(cls: BlockType, data: Mapping[str, Any], parts: Parts, depth: int) -> dict[str, Any]:
     signature = inspect.signature(cls.__init__) if "__init__" in _defined(cls) else inspect.Signature()
     parameters = {n: p for n, p in signature.parameters.items() if n != "self"}
-    hints = typing.get_type_hints(cls.__init__) if parameters else {}
+    try:
+        hints = typing.get_type_hints(cls.__init__) if parameters else {}
+    except NameError as error:
+        raise StackError(
+            f"{parts.where}: block '{data['type']}': an annotation of its constructor cannot be resolved: {error}"
+        ) from None
     injected = {n for n in parameters if hints.get(n) is Parts}
     fields = {
         n: p for n, p in parameters.items() if n not in injected and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)

@@ -15,6 +15,9 @@ from polyvox.tensors import Rows, Specs, Tensors, TensorSpec
 
 Float = NDArray[np.float32]
 
+NOISE_FRAMES = 1024
+"""After so many frames the noise repeats: too long to be heard, and far cheaper than making it anew."""
+
 REST_FRAMES = 3
 """Frames without voice in a row after which phase starts anew."""
 
@@ -49,12 +52,14 @@ class Excitation(StreamableBlock):
             raise ValueError("expected sample_rate >= 1, hop 1 to 65536, and top above 0, at most half sample_rate")
         self.sample_rate, self.hop, self.top, self.seed = sample_rate, hop, top, seed
         self.rest_below, self.rest_bands = rest_below, rest_bands
+        random = np.random.Generator(np.random.Philox(seed))
+        self._noise: Float = random.standard_normal((NOISE_FRAMES, hop), dtype=np.float32)
+        self._u = (np.arange(hop) - hop / 2) / hop
 
     def stream(self, tensors: Tensors, upstream: Iterator[Tensors]) -> Iterator[Tensors]:
         """The upstream's chunks, one frame late, with the excitation beside."""
         port = Upstream.of(upstream)
         rows = Rows("f0")
-        noise = np.random.Generator(np.random.Philox(self.seed))
         cycles, previous, done, ended = 0.0, None, 0, False
         weak = 0  # frames without voice so far, in a row
         while not ended or done < rows.stop:
@@ -74,7 +79,7 @@ class Excitation(StreamableBlock):
             harmonics, cycles = self._pulses(f0, count, previous, cycles, anew)
             out = {name: rows.cut(name, done, last) for name in rows.names()}
             out["harmonics"] = harmonics
-            out["noise"] = noise.standard_normal((count, self.hop), dtype=np.float32)
+            out["noise"] = self._noise.take(np.arange(done, last), axis=0, mode="wrap")
             yield out
             previous, done = f0[count - 1], last
             rows.drop(done)
@@ -110,9 +115,13 @@ class Excitation(StreamableBlock):
         centres = cycles + np.concatenate(([0.0], np.cumsum((now + after) / 2 * period)))
         for frame in anew:
             centres[frame:] -= centres[frame]
-        u = (np.arange(self.hop) - self.hop / 2) / self.hop
-        slope = np.where(u < 0, (now - before)[:, None], (after - now)[:, None])
-        phase = (centres[:count] % 1.0)[:, None] + period * (now[:, None] * u + slope * (u * u / 2))
+        u, half = self._u, self.hop // 2
+        bend = u * u / 2
+        phase = now[:, None] * u
+        phase[:, :half] += (now - before)[:, None] * bend[:half]
+        phase[:, half:] += (after - now)[:, None] * bend[half:]
+        phase *= period
+        phase += (centres[:count] % 1.0)[:, None]
         phase -= np.rint(phase)
         # The sum of cosines in closed form (Dirichlet's kernel).
         angle = (math.pi * phase).astype(np.float32)
@@ -120,8 +129,13 @@ class Excitation(StreamableBlock):
         sine = np.sin(angle)
         near = np.abs(sine) < 3e-5
         sine[near] = 1.0
-        pulses = np.where(near, harmonics, np.sin((2 * harmonics + 1) * angle) / (2 * sine) - np.float32(0.5))
-        return pulses.astype(np.float32), float(centres[count] % 1.0)
+        sine *= 2
+        angle *= 2 * harmonics + 1
+        pulses: Float = np.sin(angle, out=angle)
+        pulses /= sine
+        pulses -= np.float32(0.5)
+        np.copyto(pulses, harmonics, where=near)
+        return pulses, float(centres[count] % 1.0)
 
     def specs(self, tensors: Specs, upstream: Specs) -> Specs:
         """What comes, and the excitation."""

@@ -90,18 +90,6 @@ class Wrapper(Network):
         self.inner.close()
 
 
-def axis_sizes(spec: NetworkSpec, tensors: Tensors) -> dict[str, int]:
-    """The size of each named axis, read off the given inputs (the first tensor that has the axis decides)."""
-    sizes: dict[str, int] = {}
-    for name, wanted in spec.inputs.items():
-        array = tensors.get(name)
-        if array is not None and array.ndim == len(wanted.axes):
-            for axis, size in zip(wanted.axes, array.shape, strict=True):
-                if isinstance(axis, str):
-                    sizes.setdefault(axis, size)
-    return sizes
-
-
 def filled(spec: InputSpec, real: Mapping[str, int], padded: Mapping[str, int]) -> Array:
     """A mask or length input: `real` sizes are data, up to `padded` sizes is padding.
 

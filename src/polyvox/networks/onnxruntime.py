@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from polyvox.errors import AddonError, TargetError, TensorError
-from polyvox.networks.network import Network, NetworkSpec, axis_sizes, filled
-from polyvox.tensors import Array, Tensors
+from polyvox.networks.network import Network, NetworkSpec, filled
+from polyvox.tensors import Array, Tensors, check
 
 
 SHAPE_DEPENDENT = ("MatMulAddFusion", "SkipLayerNormFusion")
@@ -74,22 +74,22 @@ class OnnxNetwork(Network):
     def run(self, tensors: Tensors) -> dict[str, Array]:
         """Run the graph once."""
         feed: dict[str, Array] = {}
-        sizes: dict[str, int] | None = None
+        sizes: dict[str, int] = {}
+        for name, spec in self.spec.wanted().items():
+            if name not in tensors:
+                raise TensorError(f"{self._where}: input '{name}' is missing; given are {sorted(tensors)}")
+            check(name, tensors[name], spec, sizes, self._where)
         for name, spec in self.spec.inputs.items():
-            array = tensors.get(name)
-            if array is None:
-                if spec.fill is None:
-                    raise TensorError(f"{self._where}: input '{name}' is missing; given are {sorted(tensors)}")
-                if sizes is None:
-                    sizes = axis_sizes(self.spec, tensors)
-                array = filled(spec, sizes, sizes)
+            # Masks and lengths come along only where `FixedShape` padded.
+            given = name in tensors
+            array = np.asarray(tensors[name]) if given else filled(spec, sizes, sizes)
             feed[name] = array[None] if self._batched[name] else array
         try:
             made = self._session.run(self._outputs, feed)
         except Exception as error:  # the runtime has no common base class for its errors
             raise TensorError(f"{self._where}: {_first_line(error)}") from None
         return {
-            name: (array[0] if self._strip[name] else array)
+            name: (array[0, ...] if self._strip[name] else array)
             for name, array in zip(self._outputs, map(np.asarray, made), strict=True)
         }
 
