@@ -27,6 +27,12 @@ F_MIN, F_MAX = 0.0, 8000.0
 LOG_FLOOR = 1e-5
 # F frames and F x HOP samples are the same stretch of time: reflect (N_FFT - HOP) / 2 samples at both ends.
 EDGE = (N_FFT - HOP) // 2
+# The same, as addon.json says it.
+CONTRACT = {
+    "kind": "mel", "sample_rate": SAMPLE_RATE, "hop_length": HOP, "bands": BANDS, "fft": N_FFT, "window": N_FFT,
+    "f_min": F_MIN, "f_max": F_MAX, "mel_scale": "slaney", "norm": "slaney", "power": 1.0, "log": "natural",
+    "floor": LOG_FLOOR, "centered": False,
+}  # fmt: skip
 
 
 def _hz_to_mel(hz: np.ndarray) -> np.ndarray:

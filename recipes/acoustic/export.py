@@ -1,7 +1,7 @@
 """Stage 4: a checkpoint -> an addon: four ONNX networks, `symbols.txt`, `addon.json`.
 
     python -m recipes.acoustic.export --checkpoint work/acoustic/kathleen/last.pt --corpus work/kathleen \
-        --out work/addons/kathleen
+        --out work/addons/kathleen --data "The CC0 corpus dataset-voice-kathleen by Rhasspy"
 
 The averaged weights are exported. Every network is compared with torch at several sizes, the decoder's windows
 with its whole output, and padded runs with unpadded ones; an addon that fails any of it is not written.
@@ -22,27 +22,23 @@ from torch import Tensor, nn
 
 from recipes.acoustic.data import Corpus, Item
 from recipes.acoustic.model import FLAGS, Acoustic, Config, upsample
-from recipes.features import BANDS, F_MAX, F_MIN, HOP, LOG_FLOOR, N_FFT, SAMPLE_RATE
+from recipes.features import CONTRACT, HOP, SAMPLE_RATE
 from recipes.onnx_tools import as_stored, check_context, check_network, export_network, run_network
 
 VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """What an addon says of its speaker."""
+class About:
+    """What an addon says of itself."""
 
-    espeak: str
+    name: str
+    language: str
     tag: str
+    license: str
     data: str
+    max_tokens: int
 
-
-SPEAKERS = {
-    "kathleen": Speaker("en-us", "en-US", "CC0 corpus dataset-voice-kathleen by Rhasspy"),
-    "kerstin": Speaker("de", "de-DE", "CC0 corpus dataset-voice-kerstin by Rhasspy"),
-    "nathalie": Speaker("nl", "nl-NL", "CC0 corpus dataset-voice-nathalie by Rhasspy"),
-    "flemishguy": Speaker("nl", "nl-BE", "CC0 corpus dataset-voice-flemishguy by Rhasspy"),
-}
 
 AXES: dict[str, tuple[str | int, ...]] = {
     "tokens": ("tokens",),
@@ -230,42 +226,28 @@ def decoder_cost(path: Path, config: Config, frames: int = 172, runs: int = 20) 
     return sorted(times)[runs // 2] * 1000 / (frames * HOP / SAMPLE_RATE)
 
 
-def manifest(speaker: str, step: int, networks: dict[str, dict[str, object]]) -> dict[str, object]:
+def manifest(about: About, step: int, networks: dict[str, dict[str, object]]) -> dict[str, object]:
     """`addon.json`."""
-    about = SPEAKERS[speaker]
     return {
         "format": 1,
-        "name": speaker,
+        "name": about.name,
         "version": VERSION,
         "kind": "acoustic",
-        "license": "CC0-1.0",
-        "description": f"{speaker}, {about.tag}: explicit durations, pitch and energy; a convolutional decoder.",
-        "data": f"{about.data}; trained for {step} steps by recipes/acoustic",
+        "license": about.license,
+        "description": f"{about.name}, {about.tag}: explicit durations, pitch and energy; a convolutional decoder.",
+        "data": f"{about.data}; trained for {step} steps by recipes/acoustic.",
         "languages": [about.tag],
-        "speakers": [speaker],
+        "speakers": [about.name],
         "text": {
             "frontend": "espeak",
-            "language": about.espeak,
+            "language": about.language,
             "symbols": "symbols.txt",
             "start": "^",
             "end": "$",
+            "max_tokens": about.max_tokens,
         },
-        "features": {
-            "kind": "mel",
-            "sample_rate": SAMPLE_RATE,
-            "hop_length": HOP,
-            "bands": BANDS,
-            "fft": N_FFT,
-            "window": N_FFT,
-            "f_min": F_MIN,
-            "f_max": F_MAX,
-            "mel_scale": "slaney",
-            "norm": "slaney",
-            "power": 1.0,
-            "log": "natural",
-            "floor": LOG_FLOOR,
-            "centered": False,
-        },
+        "features": CONTRACT,
+        "vocoder": "universal",
         "controls": CONTROLS,
         "networks": networks,
         "stack": [
@@ -284,11 +266,12 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of recipes.acoustic.train")
     parser.add_argument("--corpus", type=Path, required=True, help="its corpus's work folder, to measure the pace")
     parser.add_argument("--out", type=Path, required=True, help="the addon's folder")
-    parser.add_argument("--speaker", choices=SPEAKERS, help="who speaks (default: the addon folder's name)")
+    parser.add_argument("--name", help="the voice's name (default: the addon folder's name)")
+    parser.add_argument("--language", default="en-us", help="espeak's name of the language (default: en-us)")
+    parser.add_argument("--license", default="CC0-1.0", help="SPDX licence of the weights (default: CC0-1.0)")
+    parser.add_argument("--data", default="", help="what the recordings are, for people")
     args = parser.parse_args()
-    speaker = args.speaker or args.out.name
-    if speaker not in SPEAKERS:
-        raise SystemExit(f"'{speaker}' is no known speaker ({', '.join(SPEAKERS)}); give --speaker")
+    name = args.name or args.out.name
     torch.set_num_threads(1)
     model, symbols, seen, step = load(args.checkpoint)
     corpus = Corpus.load(args.corpus)
@@ -297,7 +280,17 @@ def main() -> None:
     print(f"step {step}, pace {float(model.duration_predictor.pace):.3f}")
     networks = export_networks(model, [item.tokens for item in corpus.dev[:3]], args.out)
     (args.out / "symbols.txt").write_text("".join(f"{symbol}\n" for symbol in symbols), "utf-8")
-    written = json.dumps(manifest(speaker, step, networks), ensure_ascii=False, indent=2)
+    longest = max(len(item.tokens) for item in corpus.train)
+    about = About(
+        name=name,
+        language=args.language,
+        tag="-".join([args.language.split("-")[0], *(part.upper() for part in args.language.split("-")[1:])]),
+        license=args.license,
+        data=args.data or f"The corpus {args.corpus.name}",
+        # Sentences half as long again as any that was heard are split, at clauses where they have any.
+        max_tokens=min(256, -(-longest * 3 // 64) * 32),
+    )
+    written = json.dumps(manifest(about, step, networks), ensure_ascii=False, indent=2)
     (args.out / "addon.json").write_text(written + "\n", "utf-8")
     cost = decoder_cost(args.out / "decoder.onnx", model.config)
     print(f"{args.out}: decoder {cost:.1f} ms per second of audio on one thread")

@@ -1,6 +1,6 @@
 """Stage 4: a vocoder checkpoint -> the addon `universal`.
 
-    python -m recipes.vocoder.export --checkpoint work/vocoder/last.pt --out work/addons/universal
+python -m recipes.vocoder.export --checkpoint work/vocoder/last.pt --out work/addons/universal
 """
 
 from __future__ import annotations
@@ -16,15 +16,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from recipes.corpus import SAMPLE_RATE
-from recipes.features import BANDS, F_MAX, F_MIN, HOP, LOG_FLOOR, N_FFT
+from recipes.features import BANDS, CONTRACT, HOP, N_FFT
 from recipes.onnx_tools import check_context, export_network
 from recipes.vocoder.model import ExportedPitch, ExportedVocoder, VocoderSize
-
-FEATURES = {
-    "kind": "mel", "sample_rate": SAMPLE_RATE, "hop_length": HOP, "bands": BANDS, "fft": N_FFT, "window": N_FFT,
-    "f_min": F_MIN, "f_max": F_MAX, "mel_scale": "slaney", "norm": "slaney", "power": 1.0, "log": "natural",
-    "floor": LOG_FLOOR, "centered": False,
-}  # fmt: skip
 
 
 def load(checkpoint: Path) -> tuple[ExportedVocoder, ExportedPitch, int]:
@@ -79,6 +73,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("work/addons/universal"))
     parser.add_argument("--name", default="universal")
     parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--data", default="", help="what the recordings are, for people")
     args = parser.parse_args()
     vocoder, pitch, step = load(args.checkpoint)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -99,7 +94,9 @@ def main() -> None:
         "noise": ("batch", "frames", HOP), "frames_mask": ("batch", "frames"), "audio": ("batch", "samples"),
     }  # fmt: skip
     inputs = {"mel": mel, "f0": f0, "harmonics": hops, "noise": hops.flip(0), "frames_mask": mask}
-    export_network(vocoder, inputs, axes, args.out / "vocoder.onnx", tolerance=3e-4, edit=_compute_tables, exact=("cos", "sin"))
+    export_network(
+        vocoder, inputs, axes, args.out / "vocoder.onnx", tolerance=3e-4, edit=_compute_tables, exact=("cos", "sin")
+    )
     one = {name: tensor[:1].numpy() for name, tensor in inputs.items()}
     wide = vocoder.size.context
     check_context(args.out / "vocoder.onnx", one, axes, axis="frames", left=wide, right=wide, hop=HOP)
@@ -111,9 +108,8 @@ def main() -> None:
     manifest = {
         "format": 1, "name": args.name, "version": args.version, "kind": "vocoder", "license": "CC0-1.0",
         "description": "One vocoder for every voice: harmonic source and noise, shaped at frame rate.",
-        "data": "Trained by recipes/vocoder on the CC0 corpora kathleen, kerstin, nathalie and flemishguy"
-        f" (Rhasspy); step {step}.",
-        "features": FEATURES,
+        "data": f"{args.data or 'Unnamed corpora'}; trained for {step} steps by recipes/vocoder.",
+        "features": CONTRACT,
         "networks": {
             "pitch": {
                 "role": "pitch", "graph": "pitch.onnx",

@@ -185,9 +185,7 @@ class Vocoder(nn.Module):
         # Four overlapping squared Hann windows sum to 1.5.
         return _overlap_add(frames * self.window / 1.5)
 
-    def forward(
-        self, mel: Tensor, f0: Tensor, harmonics: Tensor, noise: Tensor, frames_mask: Tensor
-    ) -> Tensor:
+    def forward(self, mel: Tensor, f0: Tensor, harmonics: Tensor, noise: Tensor, frames_mask: Tensor) -> Tensor:
         """Speak.
 
         mel [batch, frames, 80]; f0 [batch, frames] in Hz; harmonics (a pulse train: cosines of amplitude 1) and noise

@@ -174,7 +174,10 @@ def main() -> None:
         if step % 100 == 0:
             means = np.mean(recent, axis=0)
             recent.clear()
-            print(f"minute {spent / 60:6.1f} step {step} loss {means[0]:.4f} pitch {means[1]:.4f} rate {rate:.1e}", flush=True)
+            print(
+                f"minute {spent / 60:6.1f} step {step} loss {means[0]:.4f} pitch {means[1]:.4f} rate {rate:.1e}",
+                flush=True,
+            )
         if spent >= next_save or spent + 2 >= args.minutes * 60:
             next_save = spent + 300
             state = {

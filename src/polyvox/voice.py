@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from polyvox.addons import Addon, Stack, open_addon
 from polyvox.blocks import connect
 from polyvox.errors import VoiceError
 from polyvox.networks import Target
+from polyvox.pacing import Listener
 from polyvox.speech import Chunk, Speech, Timer
 from polyvox.tensors import Array
 from polyvox.text import FrontEnd, Utterance, front_end, utterances
@@ -104,8 +104,8 @@ class Voice:
         """
         tensors = self._tensors(speaker, controls)
         parts = self._utterances(text)
-        sizes = repeat(WHOLE // self.hop_length) if whole else (pace or Pace()).sizes()
-        return self._stream(parts, tensors, sizes)
+        frames = WHOLE // self.hop_length
+        return self._stream(parts, tensors, Listener(Pace(frames, 1.0, frames) if whole else pace or Pace()))
 
     def say(
         self, text: str, *, speaker: str | None = None, whole: bool = False, pace: Pace | None = None, **controls: float
@@ -165,7 +165,7 @@ class Voice:
         return tensors
 
     def _stream(
-        self, parts: Iterator[Utterance], tensors: Mapping[str, Array], sizes: Iterator[int]
+        self, parts: Iterator[Utterance], tensors: Mapping[str, Array], listener: Listener
     ) -> Iterator[Chunk]:
         settings = self.addon.manifest.text
         assert settings is not None
@@ -182,11 +182,12 @@ class Voice:
                 stream = connect(stack.block, tensors, stream)
             try:
                 while True:
-                    stream.ask(next(sizes) * self.hop_length)
+                    stream.ask(listener.ask() * self.hop_length)
                     tensors_out = next(stream, None)
                     if tensors_out is None:
                         break
                     samples: Array = tensors_out["audio"]
+                    listener.give(len(samples) // self.hop_length, len(samples) / self.sample_rate)
                     index = tensors_out.get("token_index")
                     if index is not None:
                         timer.add(index, len(samples))

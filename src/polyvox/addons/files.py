@@ -125,7 +125,7 @@ class ArchiveFiles(Files):
         self.where = str(path)
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # damage shows as errors of a dozen kinds, without a common base
             raise AddonError(f"{path}: not an .addon file (a zip archive): {error}") from None
         entries = self._zip.infolist()
         if len(entries) > MAX_FILES:
@@ -160,7 +160,7 @@ class ArchiveFiles(Files):
         try:
             with self._zip.open(entry) as stream:
                 data = stream.read(entry.file_size + 1)
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+        except Exception as error:  # as above: zlib's, lzma's, zipfile's own
             raise AddonError(f"{self.where}: '{name}' cannot be read: {error}") from None
         if len(data) != entry.file_size:
             raise AddonError(f"{self.where}: '{name}' has another size than the archive says")

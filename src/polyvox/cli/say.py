@@ -1,0 +1,231 @@
+"""`polyvox say`: speak a text into a file, a pipe or the sound device."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyvox.cli import common, timings
+from polyvox.errors import PolyvoxError, TextError, VoiceError
+
+if TYPE_CHECKING:
+    from polyvox.speech import Chunk
+    from polyvox.voice import Voice
+
+LONG_TEXT = 300
+"""Characters from which a progress line is worth it."""
+
+
+@click.command(
+    epilog='Examples: polyvox say "Good morning." -o morning.wav; polyvox say -f book.txt -o book.flac '
+    "--timings book.srt; echo Hello | polyvox say -o - | aplay -f S16_LE -r 22050"
+)
+@click.argument("text", required=False)
+@click.option("-f", "--file", "source", metavar="FILE", help="Read the text from a UTF-8 file; `-` is standard input.")
+@click.option("--voice", default="kathleen", show_default=True, metavar="NAME|PATH", help="Who speaks.")
+@click.option("--vocoder", metavar="NAME|PATH", help="Another vocoder than the voice's own.")
+@click.option("--speaker", metavar="NAME", help="Which of the voice's speakers.")
+@click.option("--target", default="cpu", show_default=True, help="Where and how to run.")
+@click.option("--speed", type=float, help="How fast: 2 is twice as fast.")
+@click.option("--pitch", type=float, help="How much higher, in semitones.")
+@click.option("--energy", type=float, help="How much stronger, in dB.")
+@click.option("--control", "controls", multiple=True, metavar="NAME=VALUE", help="Any control of the voice; repeatable.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write a file, its ending says the format; `-` is raw 16-bit PCM on standard output. Absent: play it.",
+)
+@click.option("--whole", is_flag=True, help="Compute each sentence at once instead of streaming, for comparison.")
+@click.option(
+    "--timings",
+    "timings_to",
+    metavar="FILE",
+    help="Write when each word and phoneme is spoken: .json, .srt, .vtt; `-` is JSON on standard output.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+def say(
+    text: str | None,
+    source: str | None,
+    voice: str,
+    vocoder: str | None,
+    speaker: str | None,
+    target: str,
+    speed: float | None,
+    pitch: float | None,
+    energy: float | None,
+    controls: tuple[str, ...],
+    output: str | None,
+    whole: bool,
+    timings_to: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Speak TEXT, a file or standard input."""
+    if [output, timings_to, "-" if as_json else None].count("-") > 1:
+        raise click.UsageError("only one of -o -, --timings - and --json can have standard output")
+    if timings_to not in (None, "-") and Path(timings_to).suffix.lower() not in timings.SUFFIXES:
+        raise PolyvoxError(f"{timings_to}: unknown format of timings; known are {', '.join(timings.SUFFIXES)}")
+    spoken = _text(text, source)
+    values = _controls({"speed": speed, "pitch": pitch, "energy": energy}, controls)
+
+    from polyvox.voice import load
+
+    loaded = load(voice, vocoder=vocoder, target=target)
+    run = _Run(loaded.sample_rate)
+    progress = not quiet and len(spoken) >= LONG_TEXT and sys.stderr.isatty()
+    try:
+        # Refuses a bad control or text before any file is touched.
+        chunks = loaded.stream(spoken, speaker=speaker, whole=whole, **values)
+        with ExitStack() as stack:
+            timings_file = (
+                stack.enter_context(common.whole_file(Path(timings_to))) if timings_to not in (None, "-") else None
+            )
+            write = _sink(stack, output, loaded.sample_rate)
+            for chunk in run.timed(chunks):
+                write(chunk.samples)
+                if progress:
+                    run.show(len(spoken))
+            if timings_to is not None:
+                suffix = ".json" if timings_to == "-" else Path(timings_to).suffix.lower()
+                about = {"voice": loaded.name, "seconds": run.seconds, "text": spoken}
+                made = timings.render(suffix, spoken, run.words, run.phonemes, about)
+                if timings_file is None:
+                    click.echo(made)
+                else:
+                    timings_file.write(made.encode())
+    finally:
+        if progress:
+            click.echo("\r\033[K", nl=False, err=True)
+        loaded.close()
+    if as_json:
+        common.print_json(run.summary(loaded, output))
+    if not quiet:
+        click.echo(run.line(output), err=True)
+
+
+def _text(text: str | None, source: str | None) -> str:
+    if text is not None and source is not None:
+        raise click.UsageError("the text comes either as an argument or from --file, not both")
+    if text is not None:
+        try:
+            text.encode()  # bytes that were no text arrive as lone surrogates
+        except UnicodeEncodeError:
+            raise TextError("the text is not UTF-8") from None
+        return text
+    if source in (None, "-"):
+        stdin = sys.stdin
+        if stdin is None or (source is None and stdin.isatty()):
+            raise click.UsageError("there is nothing to say: give a text, a --file, or text on standard input")
+        data, where = stdin.buffer.read(), "standard input"
+    else:
+        where = str(source)
+        try:
+            data = Path(where).read_bytes()
+        except OSError as error:
+            raise TextError(f"{where}: cannot be read: {error.strerror or error}") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TextError(f"{where}: is not UTF-8 text") from None
+
+
+def _controls(named: dict[str, float | None], others: tuple[str, ...]) -> dict[str, float]:
+    values = {name: value for name, value in named.items() if value is not None}
+    for other in others:
+        name, equals, value = other.partition("=")
+        name = name.strip()
+        try:
+            number = float(value)
+        except ValueError:
+            raise VoiceError(f"--control {other}: expected NAME=NUMBER, such as speed=1.2") from None
+        if not equals or not name:
+            raise VoiceError(f"--control {other}: expected NAME=NUMBER, such as speed=1.2")
+        if name in values:
+            raise VoiceError(f"the control '{name}' is given twice")
+        if name in ("speaker", "whole", "pace", "text", "self"):  # words of Voice.stream, no controls
+            raise VoiceError(f"--control {other}: '{name}' is no control")
+        values[name] = number
+    return values
+
+
+def _sink(stack: ExitStack, output: str | None, sample_rate: int) -> Callable[[Any], None]:
+    """Where the samples go, closed by `stack`."""
+    if output is None:
+        from polyvox.cli.sound import Player
+
+        return stack.enter_context(Player(sample_rate)).write
+    if output == "-":
+        from polyvox.audio import pcm16
+
+        out = sys.stdout.buffer
+
+        def write(samples: Any) -> None:
+            out.write(pcm16(samples))
+            out.flush()
+
+        return write
+    from polyvox.audio import open_writer
+
+    return stack.enter_context(open_writer(output, sample_rate)).write
+
+
+class _Run:
+    """What one speech took: only the time spent in making it counts, not that of a slow listener."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self.samples = 0
+        self.spent = 0.0
+        self.first: float | None = None
+        self.words: list[Any] = []
+        self.phonemes: list[Any] = []
+
+    def timed(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        while True:
+            began = time.perf_counter()
+            chunk = next(chunks, None)
+            self.spent += time.perf_counter() - began
+            if chunk is None:
+                return
+            if self.first is None and len(chunk.samples):
+                self.first = self.spent
+            self.samples += len(chunk.samples)
+            self.words += chunk.words
+            self.phonemes += chunk.phonemes
+            yield chunk
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self._rate
+
+    @property
+    def factor(self) -> float:
+        return self.spent / self.seconds if self.samples else 0.0
+
+    def show(self, characters: int) -> None:
+        done = f"{100 * self.words[-1].last / characters:3.0f} %, " if self.words else ""
+        click.echo(f"\r\033[Kspeaking: {done}{self.seconds:.1f} s", nl=False, err=True)
+
+    def line(self, output: str | None) -> str:
+        name = {None: "played", "-": "standard output"}.get(output, output)
+        first = common.milliseconds(self.first or 0.0)
+        return f"{name}: {self.seconds:.2f} s of speech, first audio after {first}, real-time factor {self.factor:.2f}"
+
+    def summary(self, voice: Voice, output: str | None) -> dict[str, Any]:
+        return {
+            "voice": voice.name,
+            "vocoder": voice.vocoder.manifest.name if voice.vocoder else None,
+            "sample_rate": voice.sample_rate,
+            "seconds": round(self.seconds, 4),
+            "first_audio_ms": round(1e3 * (self.first or 0.0), 2),
+            "real_time_factor": round(self.factor, 4),
+            "file": output,
+        }
