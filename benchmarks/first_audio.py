@@ -11,7 +11,7 @@ import time
 from statistics import median
 
 import polyvox
-from common import arguments, percentile, row, table, text_of
+from common import arguments, percentile, row, table
 from polyvox.tracing import Trace
 
 
@@ -21,7 +21,7 @@ def first_audio(voice: polyvox.Voice, text: str) -> float:
     chunks = voice.stream(text)
     next(chunks)
     spent = time.perf_counter() - began
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     return spent
 
 

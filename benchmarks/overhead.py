@@ -15,7 +15,9 @@ import polyvox
 from common import SENTENCE, arguments, row, table
 from polyvox.tracing import Trace
 
-TEN_SECONDS = SENTENCE.replace(". ", ", ") + "where the light of the old tower goes round and round the whole long night."
+TEN_SECONDS = (
+    SENTENCE.replace(". ", ", ") + "where the light of the old tower goes round and round the whole long night."
+)
 
 
 def run(voice: polyvox.Voice, trace: Trace, text: str, *, whole: bool) -> tuple[float, float, float, float]:

@@ -10,11 +10,11 @@ import zipfile
 import numpy as np
 import onnx
 import pytest
-import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
 import polyvox
+import tiny
 from polyvox.addons import Addon, files
 from polyvox.addons.files import check_path, open_files
 from polyvox.errors import AddonError, PolyvoxError
@@ -216,7 +216,7 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked(tim):
 
     tracemalloc.start()
     try:
-        with pytest.raises(AddonError, match="'notes.txt'"):
+        with pytest.raises(AddonError, match=r"'notes.txt'"):
             opened.read("notes.txt")
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-import tiny
 
 import polyvox
+import tiny
 from polyvox.addons import Addon, available, find, library, open_addon, survey
 from polyvox.errors import AddonError, VoiceError
 

@@ -4,10 +4,10 @@ import copy
 import json
 
 import pytest
-import tiny
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import tiny
 from polyvox.addons import Addon, Features, parse, schema
 from polyvox.errors import AddonError
 
@@ -201,9 +201,20 @@ def test_arbitrary_json_raises_nothing_but_addon_errors(data):
 
 
 SOME = [
-    *("format", "name", "kind", "speakers", "text", "text.symbols", "text.pause", "features", "features.fft"),
-    *("controls", "controls.speed", "networks", "networks.decoder", "networks.decoder.stream", "networks.decoder.sizes"),
-    *("networks.decoder.inputs", "networks.decoder.inputs.encoded.axes", "stack", "vocoder"),
+    *(
+        "format",
+        "name",
+        "kind",
+        "speakers",
+        "vocoder",
+        "text",
+        "text.symbols",
+        "text.pause",
+        "features",
+        "features.fft",
+    ),
+    *("controls", "controls.speed", "networks", "networks.decoder", "networks.decoder.stream", "stack"),
+    *("networks.decoder.sizes", "networks.decoder.inputs", "networks.decoder.inputs.encoded.axes"),
 ]
 
 
@@ -237,3 +248,10 @@ def test_the_schema_describes_every_field():
     assert all("description" in field for model in described for field in model.get("properties", {}).values())
     assert '"additionalProperties": false' in text
     assert set(schema()["required"]) == {"format", "name", "version", "kind", "license", "networks", "stack"}
+
+
+def test_an_output_s_axis_must_come_from_an_input(tmp_path):
+    folder = tiny.acoustic(tmp_path / "tim")
+    tiny.edit(folder, lambda m: m["networks"]["text_encoder"]["outputs"]["hidden"].update(axes=["words", 8]))
+    with pytest.raises(AddonError, match="output 'hidden' has axis 'words'; without 'stream'"):
+        Addon.open(folder)

@@ -8,10 +8,10 @@ from itertools import count, cycle
 
 import numpy as np
 import pytest
-import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tiny
 from polyvox import blocks
 from polyvox.blocks import SequenceBlock, StreamableBlock, Upstream, connect, registry
 from polyvox.networks import InputSpec
@@ -316,7 +316,9 @@ def test_two_streams_of_one_block_do_not_disturb_each_other(name, example):
     for seed in (0, 1):
         same(join(got[seed]), whole(example, seed))
     # The check can only mean something if the two differ.
-    assert any(a.shape != b.shape or not np.array_equal(a, b) for a, b in zip(*(join(g).values() for g in got), strict=1))
+    assert any(
+        a.shape != b.shape or not np.array_equal(a, b) for a, b in zip(*(join(g).values() for g in got), strict=1)
+    )
 
 
 @each
@@ -394,9 +396,8 @@ def test_a_block_says_what_its_stream_carries(name, example):
     def described(tensors, axis):
         return Specs({n: TensorSpec(str(a.dtype), (axis, *a.shape[1:]) if a.ndim else ()) for n, a in tensors.items()})
 
-    tensors = {n: a for n, a in example.tensors(0).items()}
     upstream = Specs() if example.source else described(frames(), "frames")
-    said = example.make(example.networks()).specs(described(tensors, "tokens"), upstream)
+    said = example.make(example.networks()).specs(described(example.tensors(0), "tokens"), upstream)
     got = whole(example)
     assert said.keys() == got.keys()
     assert not said.open

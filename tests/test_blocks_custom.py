@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 import pytest
-import tiny
 
 import polyvox
+import tiny
 from polyvox.blocks import build, connect, registry
 from polyvox.errors import StackError
 from polyvox.networks import Network
@@ -194,7 +194,7 @@ def test_an_installed_package_s_block_is_found_by_its_entry_point(installed, tmp
     glittering = with_block(tmp_path, {"type": "Glitter"})
     assert not np.allclose(glittering.say(TEXT).samples, voice.say(TEXT).samples)
     assert issubclass(registry.find("Plain", "here"), polyvox.SequenceBlock)
-    with pytest.raises(StackError, match="'Glittr' is no block type; there are .*Glitter.*Plain"):
+    with pytest.raises(StackError, match=r"'Glittr' is no block type; there are .*Glitter.*Plain"):
         registry.find("Glittr", "here")
 
 

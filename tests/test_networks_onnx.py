@@ -4,11 +4,11 @@ import threading
 
 import numpy as np
 import pytest
-import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import polyvox
+import tiny
 from polyvox.addons import Addon
 from polyvox.errors import AddonError, TargetError, TensorError
 from polyvox.networks import InputSpec, NetworkSpec, StreamSpec, Target, load_network, target
@@ -128,7 +128,7 @@ def test_a_missing_input_is_named_even_where_a_mask_of_its_axis_comes_first(addo
 
 def test_a_broken_graph_is_refused_with_its_file(addon):
     source = addon.source("text_encoder")
-    with pytest.raises(AddonError, match="e.onnx: ONNX Runtime cannot load it"):
+    with pytest.raises(AddonError, match=r"e.onnx: ONNX Runtime cannot load it"):
         OnnxNetwork(source.spec, source.data[:-300], "e.onnx")
 
 
@@ -136,7 +136,7 @@ def test_cpu_fixed_refuses_other_shapes_in_the_runtime_itself(addon):
     source = addon.source("text_encoder")
     compiled = OnnxNetwork(source.spec, source.data, "e.onnx", dims={"batch": 1, "tokens": 8})
     assert compiled.run(tokens(8))["hidden"].shape == (8, 8)
-    with pytest.raises(TensorError, match="Got: 9 Expected: 8|invalid dimensions"):
+    with pytest.raises(TensorError, match=r"Got: 9 Expected: 8|invalid dimensions"):
         compiled.run(tokens(9))
 
 
@@ -213,7 +213,7 @@ def test_fixed_shape_refuses_tensors_that_do_not_fit_instead_of_spreading_them()
 
 def test_fixed_shape_needs_every_combination():
     inner, _ = padding_spy()
-    with pytest.raises(ValueError, match="no network is compiled for {'a': 1, 'b': 4}"):
+    with pytest.raises(ValueError, match=r"no network is compiled for {'a': 1, 'b': 4}"):
         FixedShape({(1, 2): inner, (3, 4): inner, (3, 2): inner}, ("a", "b"))
 
 

@@ -65,7 +65,9 @@ def test_join_is_along_the_first_axis():
     assert join([a])["mel"] is a["mel"]
 
 
-@pytest.mark.parametrize("second", [{"mel": np.zeros(2)}, {"mel": np.zeros(2), "audio": np.zeros(2), "f0": np.zeros(2)}])
+@pytest.mark.parametrize(
+    "second", [{"mel": np.zeros(2)}, {"mel": np.zeros(2), "audio": np.zeros(2), "f0": np.zeros(2)}]
+)
 def test_join_refuses_chunks_of_different_tensors(second):
     with pytest.raises(TensorError, match="one stream carries"):
         join([{"mel": np.zeros(2), "audio": np.zeros(2)}, second])

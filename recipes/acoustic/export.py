@@ -116,7 +116,7 @@ def load(checkpoint: Path) -> tuple[Acoustic, list[str], Tensor, int]:
     """The averaged model of a checkpoint, its symbols, which of them training saw, and its step."""
     if not checkpoint.is_file():
         raise SystemExit(f"{checkpoint}: there is no such checkpoint")
-    state = torch.load(checkpoint, weights_only=False)
+    state = torch.load(checkpoint, weights_only=True)
     config = Config(**state["config"])
     blank = torch.zeros(config.symbols, dtype=torch.int64), torch.ones(2, 2), torch.ones(2, config.bands)
     model = Acoustic(config, *blank)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 ORDER = 24
-# All-pass constant at which the warped frequency axis lies closest to the mel scale at 22,050 Hz (SPTK's choice).
-WARP = 0.455
+# Spectra are compared up to here, in Hz: above, mel features say nothing, and whether a system puts noise or nothing
+# there would outweigh all that is heard.
+TOP = 8000.0
+# All-pass constant at which the warped frequency axis from 0 to TOP lies closest to the mel scale (SPTK's choice).
+WARP = 0.42
 # A frame this far below the recording's loudest one (dB) is pause: its noise says nothing about the voice.
 PAUSE_DB = 40.0
 
 
 def mel_cepstrum(power: np.ndarray, order: int = ORDER, warp: float = WARP) -> np.ndarray:
-    """Mel cepstrum [frames, order + 1] of smooth power spectra [frames, bins].
+    """Mel cepstrum [frames, order + 1] of smooth power spectra [frames, bins], whose bins run from 0 Hz to TOP.
 
-    The bins run from 0 Hz to half the sample rate. The coefficients are those of log|H| = sum of c[m] cos(m w), where
+    The coefficients are those of log|H| = sum of c[m] cos(m w), where
     w is the frequency axis warped by a first-order all-pass (Tokuda, Kobayashi, Masuko and Imai, 1994).
     """
     omega = np.linspace(0, np.pi, power.shape[1])

@@ -1,7 +1,9 @@
-"""Word error rate by PocketSphinx, with a language model that knows the sentences of the test and no others.
+"""Word error rate by PocketSphinx, with a language model that knows the sentences of the corpus and no others.
 
-The recogniser alone is far too weak for free dictation. Limited to a bigram model of the test sentences it hears
-recordings nearly without error, and what it mishears of a voice tells how clearly that voice speaks.
+The recogniser alone is far too weak for free dictation. With a bigram model of the corpus's sentences it hears
+recordings nearly without error, and what it mishears of a voice tells how clearly that voice speaks. A model of the
+test sentences alone would be too helpful: of `kathleen` it then hears every word of the recordings and 85% of the
+formant voice's, where the whole corpus's sentences (1,072) leave 99% and 73%.
 """
 
 from __future__ import annotations

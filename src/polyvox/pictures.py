@@ -188,8 +188,6 @@ def svg(boxes: Sequence[Box]) -> str:
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
         f' viewBox="0 0 {width:.0f} {height:.0f}" font-family="Helvetica, Arial, sans-serif">',
-        '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0,1 L10,5 L0,9 z" fill="context-stroke"/></marker></defs>',
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
     ]
     for s in shapes:
@@ -199,7 +197,7 @@ def svg(boxes: Sequence[Box]) -> str:
                 f' fill="{s.fill}" stroke="{s.edge}" stroke-width="1.2"/>'
             )
         elif isinstance(s, _Arrow):
-            # The tip is drawn, not referenced by colour: not every viewer knows context-stroke.
+            # The tip is a shape of its own: not every viewer colours markers.
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in s.points)
             out.append(f'<polyline points="{line}" fill="none" stroke="{s.colour}" stroke-width="1.4"/>')
             tip = " ".join(f"{x:.1f},{y:.1f}" for x, y in _tip(s))
@@ -261,9 +259,7 @@ def png(boxes: Sequence[Box], path: str | Path | Any) -> None:
             weight = "bold" if s.bold else "normal"
             # 96 pixels are 72 points; DejaVu, matplotlib's font, runs wider than Helvetica.
             points = s.size * 0.75 * 0.9
-            axes.text(
-                s.x, s.y, _plain(s.text), fontsize=points, color=s.colour, weight=weight, ha=where, zorder=order
-            )
+            axes.text(s.x, s.y, _plain(s.text), fontsize=points, color=s.colour, weight=weight, ha=where, zorder=order)
     figure.savefig(path, format="png", facecolor="white")
     plt.close(figure)
 
@@ -273,10 +269,12 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-PALETTE = ("#3f72af", "#e08b3d", "#2f8f5b", "#8a5fbf", "#c0504d", "#3aa0a8", "#9b7a3c", "#6b7785")
+PALETTE = ("#3f72af", "#e08b3d", "#2f8f5b", "#8a5fbf", "#3aa0a8", "#b08a2e", "#6b7785", "#7ba23f")
 
 
-def timeline(spans: Sequence[Span], path: str | Path | Any, title: str = "", rate: Mapping[str, str] | None = None) -> None:
+def timeline(
+    spans: Sequence[Span], path: str | Path | Any, title: str = "", rate: Mapping[str, str] | None = None
+) -> None:
     """Who worked when: a lane for the text, one for each network, and below how much audio the listener had.
 
     Args:

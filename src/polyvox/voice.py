@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import nullcontext
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ class Voice:
 
     def stream(
         self, text: str, *, speaker: str | None = None, whole: bool = False, pace: Pace | None = None, **controls: float
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Speak `text`; nothing is computed before the first chunk is pulled, or that nobody pulls.
 
         Args:
@@ -151,7 +152,7 @@ class Voice:
                 there = ", ".join(self.controls) or "none"
                 raise VoiceError(f"voice '{self.name}' has no control '{name}'; it has {there}")
             known = self.controls[name]
-            if not isinstance(value, int | float) or not known.minimum <= value <= known.maximum:
+            if isinstance(value, bool) or not isinstance(value, Real) or not known.minimum <= value <= known.maximum:
                 raise VoiceError(
                     f"'{name}' of voice '{self.name}' must be {known.minimum:g} to {known.maximum:g}"
                     f"{' ' + known.unit if known.unit else ''}, not {value!r}"
@@ -166,7 +167,7 @@ class Voice:
 
     def _stream(
         self, parts: Iterator[Utterance], tensors: Mapping[str, Array], listener: Listener
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         settings = self.addon.manifest.text
         assert settings is not None
         silence = np.zeros(round(settings.pause * self.sample_rate), dtype=np.float32)

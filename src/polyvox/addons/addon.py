@@ -118,12 +118,12 @@ class Addon:
         sizes = {axis: tuple(sorted(set(s))) for axis, s in declared.sizes.items()}
         return Source(spec, data, graph, where, folder, sizes)
 
-    def inputs(self, vocoder_for: Specs | None = None) -> Specs:
-        """The tensors that the stack starts from: tokens and controls, or the features for a vocoder."""
+    def inputs(self) -> Specs:
+        """The tensors that the stack starts from: tokens, the speaker's number and controls."""
         known = {name: TensorSpec("float32", ()) for name in self.manifest.controls}
+        known["speaker"] = TensorSpec("int64", ())
         if self.manifest.text is not None:
             known["tokens"] = TensorSpec("int64", ("tokens",))
-            known["speaker"] = TensorSpec("int64", ())
         return Specs(known)
 
     def stack(self, on: str | Target = "cpu", wrap: Wrap | None = None) -> Stack:

@@ -101,6 +101,10 @@ class Network(_Model):
                 raise ValueError(f"'{name}' is filled for axis '{axis}'; {there}")
         if self.stream is not None and self.stream.axis not in known:
             raise ValueError(f"it streams over axis '{self.stream.axis}'; {there}")
+        for name, made in self.outputs.items():
+            strange = [a for a in made.axes if isinstance(a, str) and a not in known]
+            if strange and self.stream is None:
+                raise ValueError(f"output '{name}' has axis '{strange[0]}'; without 'stream', {there}")
         return self
 
     def spec(self, name: str) -> NetworkSpec:
@@ -190,7 +194,7 @@ class Manifest(_Model):
     styles: list[Name] = Field(default_factory=list, description="The styles' names.")
     text: Text | None = Field(None, description="How text becomes tokens; not in a vocoder.")
     features: Features = Field(default_factory=lambda: Features(), description="The feature contract.")
-    vocoder: Annotated[str, Field(max_length=200)] | None = Field(
+    vocoder: Name | None = Field(
         None, description="The vocoder addon to speak through, unless the caller names another: a name."
     )
     controls: dict[Identifier, Control] = Field(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
+import struct
 import tempfile
-import wave
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ _WITH_SOUNDFILE = {
     ".ogg": ("OGG", "VORBIS"),
     ".mp3": ("MP3", None),
 }
+_WAV_HEADER = 44
+_WAV_LARGEST = 0xFFFFFFFF - 36
 SUFFIXES = (".wav", ".pcm", ".raw", *_WITH_SOUNDFILE)
 
 
@@ -62,11 +65,12 @@ class AudioWriter(ABC):
             self._file.close()
             self._temporary.replace(self.path)
         except OSError as error:
-            self.discard()
             raise AudioError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+        finally:
+            self.discard()
 
     def discard(self) -> None:
-        """Remove what was written."""
+        """Remove what was written, unless it is complete and in its place."""
         with contextlib.suppress(OSError):
             self._file.close()
         self._temporary.unlink(missing_ok=True)
@@ -94,23 +98,52 @@ class _RawWriter(AudioWriter):
         self._file.flush()
 
 
-class _WavWriter(AudioWriter):
+def _wav_header(sample_rate: int, size: int) -> bytes:
+    """The header of a WAV file with `size` bytes of 16-bit mono samples."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+
+
+class _WavWriter(_RawWriter):
     def __init__(self, path: Path, sample_rate: int) -> None:
         super().__init__(path)
-        self._wave = wave.open(self._file, "wb")  # noqa: SIM115 - closed in _finish
-        self._wave.setnchannels(1)
-        self._wave.setsampwidth(2)
-        self._wave.setframerate(sample_rate)
-
-    def write(self, samples: Samples) -> None:
-        try:
-            self._wave.writeframesraw(pcm16(samples))
-        except OSError as error:
-            raise AudioError(f"{self.path}: cannot be written: {error.strerror or error}") from None
+        self._rate = sample_rate
+        self._file.write(_wav_header(sample_rate, 0))
 
     def _finish(self) -> None:
-        self._wave.close()
+        size = self._file.tell() - _WAV_HEADER
+        if size > _WAV_LARGEST:
+            raise OSError(f"a WAV file holds at most {_WAV_LARGEST} bytes of audio, not {size}")
+        self._file.seek(0)
+        self._file.write(_wav_header(self._rate, size))
         self._file.flush()
+
+
+class _Kept:
+    """A file for libsndfile, whose callbacks cannot raise: keeps the first error for the writer to raise."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def _try(self, call: Callable[..., int], *arguments: Any) -> int:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self.error = self.error or error
+            return 0
+
+    def write(self, data: bytes) -> int:
+        return self._try(self._file.write, data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._try(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._try(cast(BufferedRandom, self._file).readinto, buffer)
 
 
 class _SoundfileWriter(AudioWriter):
@@ -121,21 +154,39 @@ class _SoundfileWriter(AudioWriter):
             raise MissingExtraError("soundfile", "files", f"writing {path.suffix} files") from None
         super().__init__(path)
         kind, subtype = _WITH_SOUNDFILE[path.suffix.lower()]
+        self._kept = _Kept(self._file)
+        self._sound: Any = None
         try:
-            self._sound = soundfile.SoundFile(self._file, "w", sample_rate, 1, subtype, format=kind)
+            self._sound = soundfile.SoundFile(self._kept, "w", sample_rate, 1, subtype, format=kind)
         except soundfile.LibsndfileError as error:
             self.discard()
             raise AudioError(f"{path}: cannot be written: {error}") from None
 
     def write(self, samples: Samples) -> None:
-        try:
+        with self._refusals():
             self._sound.write(np.clip(samples, -1.0, 1.0))
-        except (OSError, RuntimeError) as error:
-            raise AudioError(f"{self.path}: cannot be written: {error}") from None
 
     def _finish(self) -> None:
-        self._sound.close()
-        self._file.flush()
+        with self._refusals():
+            self._sound.close()
+            self._file.flush()
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+            error: Exception | None = self._kept.error
+        except (OSError, RuntimeError, AssertionError) as raised:  # AssertionError: fewer samples were written
+            error = self._kept.error or raised
+        if error is not None:
+            why = getattr(error, "strerror", None) or error
+            raise AudioError(f"{self.path}: cannot be written: {why}") from None
+
+    def discard(self) -> None:
+        if self._sound is not None:
+            with contextlib.suppress(OSError, RuntimeError):
+                self._sound.close()
+        super().discard()
 
 
 def open_writer(path: str | Path, sample_rate: int) -> AudioWriter:
@@ -166,10 +217,5 @@ def save_audio(path: str | Path, samples: Samples, sample_rate: int) -> None:
 
 def wav_bytes(samples: Samples, sample_rate: int) -> bytes:
     """A whole WAV file, in memory."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate)
-        file.writeframes(pcm16(samples))
-    return buffer.getvalue()
+    data = pcm16(samples)
+    return _wav_header(sample_rate, len(data)) + data

@@ -84,6 +84,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
 
 
 @click.group(
+    "polyvox",
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog='Example: polyvox say "Good morning." -o morning.wav',

@@ -35,7 +35,9 @@ LONG_TEXT = 300
 @click.option("--speed", type=float, help="How fast: 2 is twice as fast.")
 @click.option("--pitch", type=float, help="How much higher, in semitones.")
 @click.option("--energy", type=float, help="How much stronger, in dB.")
-@click.option("--control", "controls", multiple=True, metavar="NAME=VALUE", help="Any control of the voice; repeatable.")
+@click.option(
+    "--control", "controls", multiple=True, metavar="NAME=VALUE", help="Any control of the voice; repeatable."
+)
 @click.option(
     "-o",
     "--output",
@@ -137,8 +139,8 @@ def _text(text: str | None, source: str | None) -> str:
         raise TextError(f"{where}: is not UTF-8 text") from None
 
 
-def _controls(named: dict[str, float | None], others: tuple[str, ...]) -> dict[str, float]:
-    values = {name: value for name, value in named.items() if value is not None}
+def _controls(named: dict[str, float | None], others: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     for other in others:
         name, equals, value = other.partition("=")
         name = name.strip()

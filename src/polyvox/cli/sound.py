@@ -82,4 +82,6 @@ class Player:
 
 
 def _no_device(error: Exception) -> AudioError:
-    return AudioError(f"there is no sound device to play on ({error}); write a file instead: polyvox say ... -o out.wav")
+    return AudioError(
+        f"there is no sound device to play on ({error}); write a file instead: polyvox say ... -o out.wav"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ LONGEST_TIME = 6.0
 LONGEST_GAP = 0.6
 
 ENDINGS = (".", "!", "?", "…", "。", "！", "？")
+PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 CLOSING = "\"')]»”’"
 
 
@@ -30,7 +32,9 @@ class Caption:
     end: float
 
 
-def render(suffix: str, text: str, words: Sequence[Timing], phonemes: Sequence[Timing], about: dict[str, object]) -> str:
+def render(
+    suffix: str, text: str, words: Sequence[Timing], phonemes: Sequence[Timing], about: dict[str, object]
+) -> str:
     """The timings of `text` in the format that a file's ending says; `about` stands at the head of the JSON."""
     if suffix == ".json":
         return json.dumps(
@@ -63,6 +67,7 @@ def captions(text: str, words: Sequence[Timing]) -> list[Caption]:
             ends - first > LONGEST_TEXT
             or word.end - group[0].start > LONGEST_TIME
             or word.start - group[-1].end > LONGEST_GAP
+            or PARAGRAPH.search(text, last, max(last, begins))
         ):
             close()
         if not group:

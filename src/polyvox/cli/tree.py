@@ -72,10 +72,10 @@ def describe(stack: Stack) -> BlockInfo:
     manifest = stack.addon.manifest
     heard: dict[int, tuple[dict[str, TensorSpec], Specs, Specs]] = {}
     blocks = list(_walk(stack.block, set()))
-    for block in blocks:
-        _listen(block, heard)
     features = Specs({"mel": TensorSpec("float32", ("frames", manifest.features.bands))})
     try:
+        for block in blocks:
+            _listen(block, heard)
         stack.block.specs(stack.addon.inputs(), features if manifest.kind == "vocoder" else Specs())
     finally:
         for block in blocks:
@@ -118,14 +118,16 @@ def _ranks(block: Block, seen: set[int]) -> list[list[Block]]:
 def _listen(block: Block, heard: dict[int, tuple[dict[str, TensorSpec], Specs, Specs]]) -> None:
     inner = block.specs
 
-    def specs(*given: Specs) -> Specs:
+    def specs(*given: Specs, **named: Specs) -> Specs:
         asked: dict[str, TensorSpec] = {}
-        made = inner(*(_Asked(g, asked) for g in given))
+        upstream = named.get("upstream", given[-1] if given else Specs())
+        made = inner(*(_Asked(g, asked) for g in given), **{n: _Asked(g, asked) for n, g in named.items()})
         made = Specs(made.known, made.open)
-        heard[id(block)] = (dict(asked), given[-1], made)
+        heard[id(block)] = (dict(asked), upstream, made)
         return made
 
-    block.specs = specs  # type: ignore[method-assign]
+    # Of this one block, not of its class; `describe` takes it away again.
+    vars(block)["specs"] = specs
 
 
 def _networks(block: Block) -> list[Network]:
@@ -190,7 +192,9 @@ def _named(info: BlockInfo) -> str:
 
 
 def _figures(info: BlockInfo) -> list[str]:
-    figures = [f"context {left}+{right} frames" + (f", hop {hop}" if hop > 1 else "") for left, right, hop in info.contexts]
+    figures = [
+        f"context {left}+{right} frames" + (f", hop {hop}" if hop > 1 else "") for left, right, hop in info.contexts
+    ]
     if info.parameters and not info.children:
         figures.append(f"{count(info.parameters)} parameters")
     if info.compiled:

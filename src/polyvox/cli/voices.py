@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from polyvox.addons import Addon
 
 
-@click.command(epilog="Example: POLYVOX_PATH=~/voices polyvox voices")
+@click.command(
+    short_help="List the addons that can be had by name.", epilog="Example: POLYVOX_PATH=~/voices polyvox voices"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def voices(as_json: bool) -> None:
     """List the addons that can be had by name: the shipped ones, and those in the folders of POLYVOX_PATH.

@@ -12,7 +12,6 @@ from polyvox.errors import AddonError, TargetError, TensorError
 from polyvox.networks.network import Network, NetworkSpec, filled
 from polyvox.tensors import Array, Tensors, check
 
-
 SHAPE_DEPENDENT = ("MatMulAddFusion", "SkipLayerNormFusion")
 """Fusions that happen only where shapes are known. They save nothing measurable on these networks, and without them
 a graph compiled to a fixed size rounds as the same graph of any size does, to the last bit."""

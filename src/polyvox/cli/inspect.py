@@ -1,0 +1,210 @@
+"""`polyvox inspect`: an addon's blocks and networks as text or picture, and what one speech costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyvox.cli import common
+from polyvox.errors import PolyvoxError, VoiceError
+
+if TYPE_CHECKING:
+    from polyvox.addons import Addon, Stack
+    from polyvox.cli.tree import BlockInfo
+
+PANGRAM = "The quick brown fox jumps over the lazy dog."
+
+
+@click.command(
+    short_help="Show the blocks and networks of an addon, and what a speech costs.",
+    epilog="Examples: polyvox inspect kathleen --picture kathleen.svg; polyvox inspect kathleen --trace spoken",
+)
+@click.argument("addon", metavar="ADDON")
+@click.option("--vocoder", metavar="NAME|PATH", help="Another vocoder than the one that the addon names.")
+@click.option("--target", default="cpu", show_default=True, help="Where and how to run.")
+@click.option("--picture", metavar="FILE", help="Draw the blocks: .svg or .png.")
+@click.option(
+    "--trace",
+    "prefix",
+    is_flag=False,
+    flag_value="trace",
+    metavar="[PREFIX]",
+    help="Speak once and write PREFIX.png, a timeline, and PREFIX.perfetto.json for ui.perfetto.dev."
+    " PREFIX is `trace` unless given.",
+)
+@click.option("--text", default=PANGRAM, show_default=True, help="What to speak for --trace.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def inspect(
+    addon: str,
+    vocoder: str | None,
+    target: str,
+    picture: str | None,
+    prefix: str | None,
+    text: str,
+    as_json: bool,
+) -> None:
+    """Show how ADDON, a name or a path, is put together: its blocks, and for an acoustic addon its vocoder's too."""
+    from polyvox.addons import open_addon
+    from polyvox.cli import tree
+
+    if picture is not None and Path(picture).suffix.lower() not in (".svg", ".png"):
+        raise PolyvoxError(f"{picture}: unknown format of pictures; known are .svg, .png")
+    opened = open_addon(addon)
+    addons = [opened, *_vocoder(opened, vocoder)]
+    shown: list[tuple[Addon, BlockInfo]] = []
+    for each in addons:
+        stack: Stack = each.stack(target)
+        try:
+            shown.append((each, tree.describe(stack)))
+        finally:
+            stack.close()
+    report: dict[str, Any] = {"addons": [_json(each, info) for each, info in shown]}
+    if not as_json:
+        for number, (each, info) in enumerate(shown):
+            if number:
+                click.echo()
+            _print(each, info)
+        if opened.manifest.kind == "acoustic" and len(addons) == 1:
+            click.echo(f"\n{opened.manifest.name} names no vocoder; --vocoder shows it with one.")
+    if picture is not None:
+        _draw(Path(picture), shown)
+        report["picture"] = picture
+    if prefix is not None:
+        report["trace"] = _trace(addons, target, prefix, text, quiet=as_json)
+    if as_json:
+        common.print_json(report)
+    elif picture is not None:
+        click.echo(f"\n{picture}: the blocks")
+
+
+def _vocoder(addon: Addon, wanted: str | None) -> list[Addon]:
+    from polyvox.addons import open_addon
+
+    if addon.manifest.kind != "acoustic":
+        if wanted is not None:
+            raise VoiceError(f"'{addon.manifest.name}' is of kind '{addon.manifest.kind}', which takes no vocoder")
+        return []
+    if wanted is not None:
+        return [open_addon(wanted)]
+    if addon.manifest.vocoder is None:
+        return []
+    return [open_addon(addon.manifest.vocoder, Path(addon.files.where).parent)]
+
+
+def _size(addon: Addon, name: str) -> int:
+    source = addon.source(name)
+    return len(source.data) + sum(addon.files.size(location) for location in source.graph.external)
+
+
+def _json(addon: Addon, info: BlockInfo) -> dict[str, Any]:
+    manifest = addon.manifest
+    networks = {
+        name: {
+            **network.model_dump(exclude_none=True, exclude_defaults=True),
+            "parameters": addon.source(name).graph.parameters,
+            "bytes": _size(addon, name),
+        }
+        for name, network in manifest.networks.items()
+    }
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "kind": manifest.kind,
+        "path": addon.files.where,
+        "blocks": info.json(),
+        "networks": networks,
+    }
+
+
+def _print(addon: Addon, info: BlockInfo) -> None:
+    from polyvox.cli import tree
+
+    manifest = addon.manifest
+    facts = [manifest.kind, ", ".join(manifest.languages), manifest.license, common.megabytes(addon.files.total())]
+    click.echo(common.clean(f"{manifest.name} {manifest.version}  ({'; '.join(f for f in facts if f)})"))
+    if manifest.description:
+        click.echo(common.clean(manifest.description))
+    click.echo()
+    for line in tree.lines(info):
+        click.echo(line)
+    click.echo()
+    rows = []
+    for name, network in manifest.networks.items():
+        spec = network.spec(name)
+        stream = spec.stream
+        rows.append(
+            (
+                name,
+                network.role,
+                ", ".join(tree.shape(n, s) for n, s in spec.wanted().items()),
+                ", ".join(tree.shape(n, s) for n, s in spec.outputs.items()),
+                f"{stream.context.left}+{stream.context.right} {stream.axis}" if stream else "-",
+                common.count(addon.source(name).graph.parameters),
+                f"{_size(addon, name) / 1e6:.1f}",
+            )
+        )
+    head = ("network", "role", "inputs", "outputs", "context", "parameters", "MB")
+    for line in common.table(head, rows, right=(5, 6)):
+        click.echo(line)
+
+
+def _draw(path: Path, shown: list[tuple[Addon, BlockInfo]]) -> None:
+    from polyvox import pictures
+    from polyvox.cli import tree
+
+    boxes = [tree.addon_box(each, info) for each, info in shown]
+    with common.whole_file(path) as file:
+        if path.suffix.lower() == ".svg":
+            file.write(pictures.svg(boxes).encode())
+        else:
+            pictures.png(boxes, file)
+
+
+def _trace(addons: list[Addon], target: str, prefix: str, text: str, *, quiet: bool) -> dict[str, Any]:
+    from polyvox import pictures
+    from polyvox.cli import stages
+    from polyvox.tracing import Trace
+    from polyvox.voice import Voice
+
+    if addons[0].manifest.kind == "vocoder":
+        raise VoiceError(f"'{addons[0].manifest.name}' is a vocoder, which speaks no text; trace an acoustic addon")
+    if addons[0].manifest.kind == "acoustic" and len(addons) == 1:
+        raise VoiceError(f"'{addons[0].manifest.name}' names no vocoder; give one with --vocoder")
+    trace = Trace()
+    voice = Voice(*addons, target=target, trace=trace)
+    try:
+        stages.speak(voice, text)  # the first speech warms caches up and is no measure
+        spoken = stages.speak(voice, text, trace=trace)
+    finally:
+        voice.close()
+    found = stages.stages(trace, spoken.took)
+    picture, events = Path(f"{prefix}.png"), Path(f"{prefix}.perfetto.json")
+    share = {s.name: f"{1e3 * s.seconds:.1f} ms, {100 * s.share:.0f} %" for s in found}
+    title = (
+        f"{voice.name} on {target}: {spoken.audio:.2f} s of speech in {1e3 * spoken.took:.0f} ms,"
+        f" {100 * found[-1].share:.0f} % of it the framework's own"
+    )
+    with common.whole_file(events) as events_file, common.whole_file(picture) as picture_file:
+        events_file.write(json.dumps(trace.perfetto()).encode())
+        pictures.timeline(trace.spans, picture_file, title, share)
+    if not quiet:
+        click.echo(f"\nOne speech of {spoken.audio:.2f} s: {common.clean(text)}\n")
+        for line in common.table(stages.HEAD, stages.rows(found), right=(1, 2, 3, 4)):
+            click.echo(line)
+        click.echo(
+            f"\nfirst audio after {common.milliseconds(spoken.first)}, all after {common.milliseconds(spoken.took)},"
+            f" real-time factor {spoken.factor:.3f}"
+        )
+        click.echo(f"{picture}: the timeline\n{events}: for https://ui.perfetto.dev")
+    return {
+        "text": text,
+        "seconds": round(spoken.audio, 4),
+        "ms": round(1e3 * spoken.took, 3),
+        "first_audio_ms": round(1e3 * spoken.first, 3),
+        "real_time_factor": round(spoken.factor, 4),
+        "stages": [s.json() for s in found],
+        "files": [str(picture), str(events)],
+    }
