@@ -1,7 +1,6 @@
 """`polyvox check`: what it says of sound addons and of broken ones."""
 
 import tiny
-
 from polyvox.checking import check, difference, measured_context
 from polyvox.networks import load_network, target
 

@@ -54,7 +54,7 @@ def test_commands_of_the_readme(command, tmp_path):
 @pytest.mark.parametrize("code", blocks("README.md", "python"))
 def test_python_of_the_readme(code, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     if "say(" in code:
         assert (tmp_path / "words.wav").stat().st_size > 10_000
         assert "('Words', " in capsys.readouterr().out

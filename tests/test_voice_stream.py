@@ -402,3 +402,13 @@ def test_a_trace_shows_every_network_call(traced):
     assert sum(e["ph"] == "X" for e in events) == len(trace.spans)
     trace.mark("heard", "listener")
     assert trace.perfetto()["traceEvents"][-1]["ph"] == "i"
+
+
+def test_a_sentence_longer_than_the_largest_compiled_length_is_split(tmp_path):
+    tiny.vocoder(tmp_path / "tom")
+    tiny.acoustic(tmp_path / "tim")
+    tiny.edit(tmp_path / "tim", lambda m: m["text"].update(max_tokens=5000))
+    voice = polyvox.load(tmp_path / "tim", target="cpu-fixed")
+    long = "many words without any mark " * 40
+    words = [word.text for word in voice.say(long).words]
+    assert words == long.split()

@@ -62,6 +62,9 @@ class Voice:
         wrap = trace.wrap if trace else None
         self._stacks: list[Stack] = [a.stack(target, wrap) for a in (addon, vocoder) if a is not None]
         self._front_end: FrontEnd = front_end(manifest.text.frontend, manifest.text.language)
+        # Where lengths are compiled, nothing longer than the longest can be encoded in one piece.
+        compiled = [n.sizes["tokens"][-1] for s in self._stacks for n in s.networks.values() if "tokens" in n.sizes]
+        self._max_tokens = min([manifest.text.max_tokens, *compiled])
         self.controls = {name: c for a in (vocoder, addon) if a for name, c in a.manifest.controls.items()}
 
     @property
@@ -127,7 +130,7 @@ class Voice:
             text,
             self._front_end,
             self.addon.symbols,
-            max_tokens=settings.max_tokens,
+            max_tokens=self._max_tokens,
             start=settings.start,
             end=settings.end,
             between=settings.between,
