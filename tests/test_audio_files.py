@@ -1,5 +1,6 @@
 """Audio to bytes and files: exact, and whole or not at all."""
 
+import contextlib
 import io
 import os
 import resource
@@ -113,24 +114,25 @@ def test_an_error_in_the_body_keeps_the_older_file(tmp_path):
     assert len(read(path)[1]) == 100
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """Files may not grow beyond a kilobyte: what a full disk is to the writer."""
+    """Files may not grow beyond a kilobyte: what a full disk is to the writer.
+
+    Only in the body, for the test runner writes its own output to files.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.pcm", "a.flac"])
 @pytest.mark.parametrize("count", [700, 200_000])
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, full_disk, name, count):
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, name, count):
     noise = np.random.default_rng(0).uniform(-1, 1, count).astype(np.float32)
-    full_disk()
-    with pytest.raises(AudioError, match=f"{name}: cannot be written: ") as caught:
+    with full_disk(), pytest.raises(AudioError, match=f"{name}: cannot be written: ") as caught:
         save_audio(tmp_path / name, noise, 8000)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
