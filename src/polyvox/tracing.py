@@ -61,9 +61,9 @@ class Trace:
         """The time spent on a track."""
         return sum(s.end - s.start for s in self.spans if s.track == track)
 
-    def wrap(self, network: Network) -> Network:
-        """The network, with every call recorded on the track `networks`."""
-        return _Traced(network, self)
+    def wrap(self, network: Network, name: str | None = None) -> Network:
+        """The network, with every call recorded on the track `networks` under `name`, or its own name."""
+        return _Traced(network, self, name or network.spec.name)
 
     def perfetto(self) -> dict[str, Any]:
         """The trace in the Trace Event Format, which https://ui.perfetto.dev opens."""
@@ -89,11 +89,12 @@ class Trace:
 
 
 class _Traced(Wrapper):
-    def __init__(self, inner: Network, trace: Trace) -> None:
+    def __init__(self, inner: Network, trace: Trace, name: str) -> None:
         super().__init__(inner)
         self._trace = trace
+        self._name = name
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
         shapes = {name: list(tensors[name].shape) for name in self.spec.inputs if name in tensors}
-        with self._trace.span(self.spec.name, "networks", **shapes):
+        with self._trace.span(self._name, "networks", **shapes):
             return self.inner.run(tensors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from numbers import Real
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from polyvox.addons import Addon, Stack, open_addon
 from polyvox.blocks import connect
 from polyvox.errors import VoiceError
-from polyvox.networks import Target
+from polyvox.networks import Network, Target
 from polyvox.pacing import Listener
 from polyvox.speech import Chunk, Speech, Timer
 from polyvox.tensors import Array
@@ -59,8 +59,8 @@ class Voice:
                 )
         self.addon, self.vocoder = addon, vocoder
         self.trace = trace
-        wrap = trace.wrap if trace else None
-        self._stacks: list[Stack] = [a.stack(target, wrap) for a in (addon, vocoder) if a is not None]
+        addons = [a for a in (addon, vocoder) if a is not None]
+        self._stacks: list[Stack] = [a.stack(target, self._wrapper(a, addons)) for a in addons]
         self._front_end: FrontEnd = front_end(manifest.text.frontend, manifest.text.language)
         # Where lengths are compiled, nothing longer than the longest can be encoded in one piece.
         compiled = [n.sizes["tokens"][-1] for s in self._stacks for n in s.networks.values() if "tokens" in n.sizes]
@@ -122,6 +122,19 @@ class Voice:
         """Give back what the runtimes hold; the voice cannot speak any more."""
         for stack in self._stacks:
             stack.close()
+
+    def _wrapper(self, addon: Addon, addons: Sequence[Addon]) -> Callable[[Network], Network] | None:
+        """What records the calls of an addon's networks; one whose name another addon has too carries both names."""
+        if self.trace is None:
+            return None
+        trace, own = self.trace, addon.manifest.name
+        others = {name for a in addons if a is not addon for name in a.manifest.networks}
+
+        def wrap(network: Network) -> Network:
+            name = network.spec.name
+            return trace.wrap(network, f"{own}.{name}" if name in others else name)
+
+        return wrap
 
     def _utterances(self, text: str) -> Iterator[Utterance]:
         settings = self.addon.manifest.text
