@@ -146,6 +146,22 @@ class TextEncoder(nn.Module):
         return torch.cat([hidden, functional.embedding(tokens, self.classes)], dim=-1) * mask
 
 
+def convolve_rows(convolution: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution over time, [B, T, C] -> [B, T, C'].
+
+    In an exported graph it is a matrix product with the steps as rows: runtimes compute a convolution over few steps
+    in another order than one over many, and padded and unpadded runs would differ in their last bits.
+    """
+    if not torch.onnx.is_in_onnx_export():
+        return convolution(x.transpose(1, 2)).transpose(1, 2)
+    outputs, inputs, kernel = convolution.weight.shape
+    steps = x.shape[1]
+    padded = functional.pad(x, (0, 0, kernel // 2, kernel // 2))
+    rows = torch.cat([padded[:, i : i + steps] for i in range(kernel)], dim=2)
+    weight = convolution.weight.permute(2, 1, 0).reshape(kernel * inputs, outputs)
+    return rows @ weight + convolution.bias
+
+
 class Predictor(nn.Module):
     """Two convolutions over tokens and a line: hidden [B, T, C], mask [B, T, 1] -> [B, T, outputs]."""
 
@@ -163,7 +179,7 @@ class Predictor(nn.Module):
         """See the class."""
         x = hidden
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = convolution((x * mask).transpose(1, 2)).transpose(1, 2)
+            x = convolve_rows(convolution, x * mask)
             x = self.dropout(norm(functional.relu(x)))
         return self.line(x)
 
