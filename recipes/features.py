@@ -1,6 +1,6 @@
 """Stage 1: recordings -> audio and log-mel features by Polyvox's feature contract.
 
-    python -m recipes.features ../shared/data/speech/kathleen --out work
+    python -m recipes.features path/to/speech/kathleen --out work
 
 writes `work/kathleen/`: `audio.npy` (int16, all clips end to end), `mel.npy` (float32 [frames, 80]) and
 `clips.json` (where each clip lies in both). A finished corpus is left alone.

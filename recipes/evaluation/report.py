@@ -40,10 +40,10 @@ class Section:
     notes: list[str] = field(default_factory=list)
     pictures: list[tuple[str, str]] = field(default_factory=list)
 
-    def markdown(self) -> str:
-        """The section as it stands on the page."""
-        sources = [f"{row}: {source}." for row, source in self.sources.items() if source]
-        notes = " ".join([f"On {self.table.counts()}.", *sources, *self.notes])
+    def markdown(self, sources: bool = True) -> str:
+        """The section as it stands on the page, with or without what its systems are."""
+        said = [f"{row}: {source}." for row, source in self.sources.items() if source and sources]
+        notes = " ".join([f"On {self.table.counts()}.", *said, *self.notes])
         pictures = [f"![{text}]({path})" for path, text in self.pictures]
         return "\n\n".join([f"### {self.title}", self.table.markdown(), notes, *pictures])
 
@@ -56,7 +56,9 @@ def write_page(page: Path, sections: Sequence[Section]) -> None:
     """
     made = [BEGIN]
     for part, title in (("vocoders", "## Vocoders, from recorded mel"), ("voices", "## Voices, from text")):
-        bodies = [s.markdown() for s in sections if s.part == part]
+        here = [s for s in sections if s.part == part]
+        # What the systems are is said once, not below every table.
+        bodies = [s.markdown(i == 0 or s.sources != here[i - 1].sources) for i, s in enumerate(here)]
         if bodies:
             made += [title, *bodies]
     generated = "\n\n".join([*made, END])
