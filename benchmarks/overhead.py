@@ -16,7 +16,8 @@ from common import SENTENCE, arguments, row, table
 from polyvox.tracing import Trace
 
 TEN_SECONDS = (
-    SENTENCE.replace(". ", ", ") + "where the light of the old tower goes round and round the whole long night."
+    SENTENCE.replace(". ", ", ")
+    + "where the light of the old tower goes round and round through the whole of the long and quiet night."
 )
 
 

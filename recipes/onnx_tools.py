@@ -36,6 +36,21 @@ Axes = Mapping[str, tuple[str | int, ...]]
 Tensors = Mapping[str, torch.Tensor]
 
 
+def convolve_rows(convolution: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+    """A convolution over time as a matrix product with the frames as rows, [batch, frames, in] -> [.., out].
+
+    For exported graphs: runtimes compute a convolution over few frames by another path than one over many, which
+    rounds differently.
+    """
+    width, channels, kernel = convolution.weight.shape
+    frames = x.shape[1]
+    padded = nn.functional.pad(x, (0, 0, kernel // 2, kernel // 2))
+    rows = torch.cat([padded[:, i : i + frames] for i in range(kernel)], dim=2)
+    weight = convolution.weight.permute(2, 1, 0).reshape(kernel * channels, width)
+    assert convolution.bias is not None
+    return rows @ weight + convolution.bias
+
+
 def as_stored(module: nn.Module, *, half: bool = True, exact: Collection[str] = ()) -> nn.Module:
     """A copy of `module` with its weights rounded as the file holds them, so that comparisons can be strict."""
     module = copy.deepcopy(module).cpu().float().eval()

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recipes.onnx_tools import convolve_rows
+
 # Classes of symbols, which decide about durations: a phone sounds at least one frame, a mark none.
 PAUSE, PHONE, MARK = 0, 1, 2
 # How `encoded` says so to the networks behind it: its last channels, one for phones and one for marks.
@@ -146,22 +148,6 @@ class TextEncoder(nn.Module):
         return torch.cat([hidden, functional.embedding(tokens, self.classes)], dim=-1) * mask
 
 
-def convolve_rows(convolution: nn.Conv1d, x: Tensor) -> Tensor:
-    """A convolution over time, [B, T, C] -> [B, T, C'].
-
-    In an exported graph it is a matrix product with the steps as rows: runtimes compute a convolution over few steps
-    in another order than one over many, and padded and unpadded runs would differ in their last bits.
-    """
-    if not torch.onnx.is_in_onnx_export():
-        return convolution(x.transpose(1, 2)).transpose(1, 2)
-    outputs, inputs, kernel = convolution.weight.shape
-    steps = x.shape[1]
-    padded = functional.pad(x, (0, 0, kernel // 2, kernel // 2))
-    rows = torch.cat([padded[:, i : i + steps] for i in range(kernel)], dim=2)
-    weight = convolution.weight.permute(2, 1, 0).reshape(kernel * inputs, outputs)
-    return rows @ weight + convolution.bias
-
-
 class Predictor(nn.Module):
     """Two convolutions over tokens and a line: hidden [B, T, C], mask [B, T, 1] -> [B, T, outputs]."""
 
@@ -179,7 +165,12 @@ class Predictor(nn.Module):
         """See the class."""
         x = hidden
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = convolve_rows(convolution, x * mask)
+            x = x * mask
+            # In the exported graph as a product of rows, so that padded and unpadded runs round the same.
+            if torch.onnx.is_in_onnx_export():
+                x = convolve_rows(convolution, x)
+            else:
+                x = convolution(x.transpose(1, 2)).transpose(1, 2)
             x = self.dropout(norm(functional.relu(x)))
         return self.line(x)
 
@@ -267,21 +258,30 @@ class Decoder(nn.Module):
         # [mean, deviation] of every band: [2, bands]. The layers see normalised mel only.
         self.register_buffer("mel_scale", mel_scale)
 
+    @staticmethod
+    def place(token_position: Tensor, token_frames: Tensor) -> Tensor:
+        """Where a frame stands in its token, as six features [..., 6]."""
+        turn = token_position * math.pi
+        features = [
+            token_position,
+            torch.sin(turn),
+            torch.cos(turn),
+            torch.log(token_frames.clamp(min=1)),
+            (token_position * token_frames).clamp(max=20) * 0.1,
+            ((1 - token_position) * token_frames).clamp(max=20) * 0.1,
+        ]
+        return torch.stack(features, dim=-1)
+
     def normalised(self, encoded: Tensor, token_position: Tensor, token_frames: Tensor, frames_mask: Tensor) -> Tensor:
         """The mel in units of its bands' deviations: what is trained."""
         mask = frames_mask.unsqueeze(-1)
-        turn = token_position * math.pi
-        place = torch.stack(
-            [
-                token_position,
-                torch.sin(turn),
-                torch.cos(turn),
-                torch.log(token_frames.clamp(min=1)),
-                (token_position * token_frames).clamp(max=20) * 0.1,
-                ((1 - token_position) * token_frames).clamp(max=20) * 0.1,
-            ],
-            dim=-1,
-        )
+        if torch.onnx.is_in_onnx_export():
+            # Runtimes compute sines at the end of a vector, where it does not fill a register, by another way, which
+            # rounds differently. 16 times over, no vector has an end, and a frame is the same in every window.
+            wide = [t.unsqueeze(-1).expand(-1, -1, 16) for t in (token_position, token_frames)]
+            place = self.place(*wide)[:, :, 0]
+        else:
+            place = self.place(token_position, token_frames)
         x = self.enter(torch.cat([encoded, place], dim=-1))
         for block in self.blocks:
             x = block(x, mask)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recipes.features import BANDS, HOP, N_FFT, mel_filters, window
+from recipes.onnx_tools import convolve_rows
 
 BINS = N_FFT // 2 + 1
 OVERLAP = N_FFT // HOP
@@ -102,13 +103,7 @@ class ExportedPitch(PitchNetwork):
 
     def first(self, x: Tensor) -> Tensor:
         """As PitchNetwork."""
-        width, bands, kernel = self.enter.weight.shape
-        frames = x.shape[1]
-        padded = F.pad(x, (0, 0, kernel // 2, kernel // 2))
-        rows = torch.cat([padded[:, i : i + frames] for i in range(kernel)], dim=2)
-        weight = self.enter.weight.permute(2, 1, 0).reshape(kernel * bands, width)
-        assert self.enter.bias is not None
-        return rows @ weight + self.enter.bias
+        return convolve_rows(self.enter, x)
 
     def forward(self, mel: Tensor, frames_mask: Tensor) -> Tensor:
         """As PitchNetwork."""
@@ -176,6 +171,10 @@ class Vocoder(nn.Module):
         self.window: Tensor
         self.register_buffer("window", torch.from_numpy(window()), persistent=False)
 
+    def first(self, x: Tensor) -> Tensor:
+        """The first convolution, [batch, frames, 81] -> [batch, frames, width]."""
+        return self.enter(x.transpose(1, 2)).transpose(1, 2)
+
     def _dft(self, hops: Tensor) -> tuple[Tensor, Tensor]:
         spectrum = torch.fft.rfft((_frames_of(hops) * self.window).float())
         return spectrum.real, spectrum.imag
@@ -194,7 +193,7 @@ class Vocoder(nn.Module):
         mask = frames_mask.unsqueeze(2)
         pitch = torch.log(f0.clamp(min=20.0)).unsqueeze(2) - 5.0
         x = torch.cat([(mel + 5) / 3, pitch], dim=2) * mask
-        x = self.enter_norm(self.enter(x.transpose(1, 2)).transpose(1, 2)) * mask
+        x = self.enter_norm(self.first(x)) * mask
         for block in self.blocks:
             x = block(x, mask)
         gain, real, imag, noise_gain = self.head(self.leave_norm(x)).chunk(4, dim=2)
@@ -224,6 +223,10 @@ class ExportedVocoder(Vocoder):
         self.register_buffer("cos", torch.cos(angle))
         self.register_buffer("sin", torch.sin(angle))
         self.register_buffer("hann", self.window.view(4, HOP).clone(), persistent=False)
+
+    def first(self, x: Tensor) -> Tensor:
+        """As Vocoder."""
+        return convolve_rows(self.enter, x)
 
     def _dft(self, hops: Tensor) -> tuple[Tensor, Tensor]:
         frames = _frames_of(hops) * self.hann.view(N_FFT)

@@ -11,7 +11,7 @@ import numpy as np
 
 from polyvox.addons import Addon, Stack, open_addon
 from polyvox.blocks import connect
-from polyvox.errors import VoiceError
+from polyvox.errors import TensorError, VoiceError
 from polyvox.networks import Network, Target
 from polyvox.pacing import Listener
 from polyvox.speech import Chunk, Speech, Timer
@@ -204,6 +204,10 @@ class Voice:
                     if tensors_out is None:
                         break
                     samples: Array = tensors_out["audio"]
+                    if not np.isfinite(samples).all():
+                        raise TensorError(
+                            f"voice '{self.name}': made audio that is no number for the text {part.text[:40]!r}"
+                        )
                     listener.give(len(samples) // self.hop_length, len(samples) / self.sample_rate)
                     index = tensors_out.get("token_index")
                     if index is not None:
