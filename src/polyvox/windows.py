@@ -134,12 +134,13 @@ class Planner:
 class Pace:
     """How large the chunks are that a listener is given, in frames.
 
-    The first is small, so that it comes soon; each is `growth` times the one before, because a listener who has
-    audio in hand can wait, and few large windows recompute less context than many small ones.
+    The first is small, so that it comes soon; each is up to `growth` times the one before, because a listener who has
+    audio in hand can wait, and few large windows recompute less context than many small ones. What a listener can wait
+    for on this machine is known to `polyvox.pacing`, which grows chunks no faster; so `growth` may be large.
     """
 
-    first: int = 24
-    growth: float = 6.0
+    first: int = 32
+    growth: float = 32.0
     maximum: int = 768
 
     def sizes(self) -> Iterator[int]:
