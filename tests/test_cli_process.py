@@ -96,6 +96,22 @@ def test_a_reader_that_leaves_ends_it_quietly(environment, arguments):
     assert errors == b""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("arguments", [("say", "Hello there.", "--voice", "kathleen", "-o", "-"), ("voices",)])
+def test_output_that_is_full_is_one_line_and_1(environment, arguments):
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "polyvox", *arguments],
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "polyvox: standard output: No space left on device\n"
+
+
 def test_version_and_help(environment):
     done = subprocess.run(command("--version"), env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == f"polyvox {polyvox.__version__}\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from polyvox.windows import WHOLE, Context, Pace, Planner, Window
+from polyvox.windows import WHOLE, Context, Planner, Window
 
 CONTEXTS = st.builds(Context, st.integers(0, 20), st.integers(0, 20), st.integers(1, 4))
 WANTED = st.lists(st.integers(1, 60), min_size=1, max_size=8)
@@ -153,17 +153,3 @@ def test_an_impossible_context_is_refused(bad):
 def test_wanting_nothing_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         Planner(Context(1, 1)).window(0, 0, 10, ended=True)
-
-
-@given(st.integers(1, 100), st.floats(1, 8), st.integers(1, 2000))
-def test_the_pace_starts_small_and_grows_to_its_maximum(first, growth, maximum):
-    assume(first <= maximum)
-    sizes = list(itertools.islice(Pace(first, growth, maximum).sizes(), 40))
-    assert sizes[0] == first
-    assert sizes == sorted(sizes)
-    assert max(sizes) <= maximum
-    assert growth < 1.5 or sizes[-1] == maximum
-
-
-def test_the_pace_never_asks_for_nothing():
-    assert min(itertools.islice(Pace(1, 0.5, 10).sizes(), 50)) >= 1

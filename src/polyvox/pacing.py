@@ -39,7 +39,7 @@ class Listener:
             most = min(self._size * pace.growth, pace.maximum)
             affordable = ahead * SHARE / self._cost if self._cost > 0 else most
             self._size = int(max(pace.first, min(most, affordable)))
-        return self._size
+        return max(1, self._size)
 
     def give(self, frames: int, seconds: float) -> None:
         """A chunk was made."""

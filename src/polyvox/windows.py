@@ -142,10 +142,3 @@ class Pace:
     first: int = 32
     growth: float = 32.0
     maximum: int = 768
-
-    def sizes(self) -> Iterator[int]:
-        """Chunk sizes, without end."""
-        size = float(self.first)
-        while True:
-            yield max(1, int(size))
-            size = min(float(self.maximum), size * self.growth)

@@ -56,6 +56,10 @@ class Commands(click.Group):
         except BrokenPipeError:
             _forget_stdout()
             raise SystemExit(PIPE_CLOSED) from None
+        except OSError as error:  # files have their own errors by now: it is the output that refuses, a full disk say
+            _forget_stdout()
+            click.echo(f"polyvox: {error.filename or 'standard output'}: {error.strerror or error}", err=True)
+            raise SystemExit(1) from None
         except PolyvoxError as error:
             click.echo(f"polyvox: {_one_line(error)}", err=True)
             raise SystemExit(1) from None

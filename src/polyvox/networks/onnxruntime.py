@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from polyvox.errors import AddonError, TargetError, TensorError
+from polyvox.errors import AddonError, TensorError
 from polyvox.networks.network import Network, NetworkSpec, filled
 from polyvox.tensors import Array, Tensors, check
 
@@ -100,11 +100,3 @@ class OnnxNetwork(Network):
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def require_runtime() -> None:
-    """Raise TargetError unless ONNX Runtime can be imported."""
-    try:
-        import onnxruntime  # noqa: F401
-    except ImportError as error:  # pragma: no cover - a dependency of the core
-        raise TargetError(f"ONNX Runtime cannot be imported ({error}): pip install onnxruntime") from None
