@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyvox.text import sentences
 from polyvox.text.cleaning import clean
 from polyvox.text.normalize import MARKS, Kind, normalize
 
@@ -183,7 +184,7 @@ def test_british_english(text, expected):
 
 @pytest.mark.parametrize(
     ("language", "expected"),
-    [("de", "fünfundzwanzig Äpfel"), ("nl", "vijfentwintig Äpfel"), ("zz", "25 Äpfel")],
+    [("fr", "vingt-cinq Äpfel"), ("es", "veinticinco Äpfel"), ("zz", "25 Äpfel")],
 )
 def test_other_languages_read_plain_numbers(language, expected):
     assert spoken("25 Äpfel", language) == expected
@@ -219,7 +220,7 @@ TRICKY = st.text(
 
 
 @settings(max_examples=300, deadline=None)
-@given(TRICKY, st.sampled_from(["en-us", "en-gb", "de"]))
+@given(TRICKY, st.sampled_from(["en-us", "en-gb", "de", "nl"]))
 def test_any_text_gives_ordered_spans_inside_it(text, language):
     place = 0
     for piece in normalize(text, language):
@@ -227,6 +228,30 @@ def test_any_text_gives_ordered_spans_inside_it(text, language):
         place = piece.start
         assert piece.spoken.strip()
         assert (piece.spoken in MARKS) == (piece.kind is Kind.MARK)
+        assert not any(character.isdigit() for character in piece.spoken)
+
+
+PARTS = """
+    3. 1 12,50 € 14:30 Uhr uur km und en Mai % - – . , / ( ) 1.000 ½ II. z. B. bijv. '90 am der 2e 03.10.2024 3-10 x USA
+    tv @ 000 1990er Mio. 5- +49 06 § e s Jh. A. a@b.de St. ³ ₂ ٣ \u200b X' kg m² Fr. do. 1e 7u30 1/2 S. f. Ludwig XIV.
+"""
+FIGURES = st.lists(st.sampled_from(PARTS.split()), max_size=12)
+
+
+@settings(max_examples=400, deadline=None)
+@given(FIGURES, st.sampled_from(["", " "]), st.sampled_from(["en-us", "de", "nl"]))
+def test_no_figure_and_no_letter_is_left_unsaid(parts, between, language):
+    text = between.join(parts)
+    pieces = normalize(text, language)
+    assert not any(character.isdigit() for piece in pieces for character in piece.spoken)
+    said = {place for piece in pieces for place in range(piece.start, piece.end)}
+    assert all(place in said for place, character in enumerate(text) if character.isalnum())
+    list(sentences(text, language))
+
+
+@pytest.mark.parametrize("expected", [expected for _, expected in CASES])
+def test_what_is_spoken_stays_as_it_is(expected):
+    assert spoken(expected) == expected
 
 
 @settings(max_examples=200, deadline=None)

@@ -255,3 +255,20 @@ def test_spans_cover_the_sentences(english):
     whole = list(sentences(text))
     assert found[0].start == whole[0].start
     assert found[-1].end == whole[-1].end
+
+
+@pytest.mark.parametrize("language", ["de", "nl"])
+@pytest.mark.parametrize(
+    "part", ["1.", "1. ", "3. und ", "1,", "01 11-", "I.", "z. ", "1½", "€ 1 ", "AB&", "'", "a/", "12-"]
+)
+def test_long_strange_figures_are_spoken_in_other_languages(language, part):
+    found = list(utterances(part * 2_000 + "a", front_end("espeak", language), TABLE, max_tokens=200))
+    assert found
+    assert max(len(one.tokens) for one in found) <= 200
+
+
+def test_sentences_are_cut_by_the_habits_of_the_language():
+    text = "Am 3. Oktober, z. B. um 14.30 Uhr, kam Dr. Mai. Er ging."
+    german = front_end("characters", "de")
+    letters = Symbols(sorted({*map(chr, range(32, 127)), *"äöüÄÖÜß"}))
+    assert [one.text for one in utterances(text, german, letters)] == [text[:-9], "Er ging."]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 # Signs outside ASCII that rules may read; every other symbol or mark becomes one of ASCII, or a space.
-SIGNS = "–—…°£€¥¢₹₩₽×÷±≈≤≥≠½¼¾⅓⅔⅛⅜⅝⅞²³µ§№"
+SIGNS = "–—…°£€¥¢₹₩₽×÷±≈≤≥≠½¼¾⅓⅔⅛⅜⅝⅞²³µ§№‰"
 
 _SAME_AS = {
     "‘": "'", "’": "'", "‛": "'", "ʼ": "'", "´": "'", "′": "'", "“": "\"", "”": "\"", "„": "\"", "‟": "\"",
@@ -18,8 +18,9 @@ _SAME_AS = {
     "º": "°", "ª": "a", "˚": "°", "℃": "°C", "℉": "°F", "™": " ", "®": " ", "©": " ", "×": "×", "⋅": "×",
     "¹": "1", "\u2028": " ", "\u2029": " ",
 }  # fmt: skip
-# Ranges whose characters are only other shapes of common ones: full width, ligatures, mathematical letters.
-_SHAPES = ((0xFB00, 0xFB06), (0xFF01, 0xFFEF), (0x1D400, 0x1D7FF))
+# Ranges whose characters are only other shapes of common ones: low figures, ligatures, full width, mathematical
+# letters.
+_SHAPES = ((0x2080, 0x2089), (0xFB00, 0xFB06), (0xFF01, 0xFFEF), (0x1D400, 0x1D7FF))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,16 @@ from collections.abc import Sequence
 
 from polyvox.text import english_words as table
 from polyvox.text.english_numbers import EnglishNumbers
-from polyvox.text.normalize import Letters, Rule, Said, Say
+from polyvox.text.normalize import Letters, Rule, Said
+from polyvox.text.shared_rules import any_of, closing, dash, rule
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d++)(?:\.\d+)?"
 _DAYTIME = r"(?P<half>[ap]\.\s?m\.|[ap]m|[AP]\.?M\.?)(?![\w])"
 _MONTH_NAMES = "|".join([*table.MONTHS, *(rf"{short}\.?" for short in table.MONTH_SHORT)])
 _AFTER_MONTH = re.compile(rf"(?:^|[^\w])(?:{_MONTH_NAMES})\s+(?:the\s+)?$")
-_UNIT_NAMES = "|".join(sorted(map(re.escape, table.UNITS), key=len, reverse=True))
+_UNIT_NAMES = any_of(table.UNITS)
 _MULTIPLIER_NAMES = r"(?:\s(?:hundred|thousand|million|billion|trillion)|(?:bn|mn|mm|tn|[kKmMbBtT]))(?!\w)"
 _SIGN_NAMES = re.escape("".join(table.CURRENCIES))
-
-
-def closing(match: re.Match[str]) -> list[str]:
-    """Return the full stop that a match ending in a dot swallowed, if the sentence ends there."""
-    rest = match.string[match.end() : match.end() + 40].strip(" \t\r\n\"')]}*_`")
-    return ["."] if match[0].endswith(".") and not rest else []
 
 
 class Figures:
@@ -34,41 +29,41 @@ class Figures:
     def digit_rules(self) -> Sequence[Rule]:
         """Return the rules for tokens that begin with a digit; the first one that applies is taken."""
         return (
-            _rule(r"(\d{4})-(\d{2})-(\d{2})(?![\d-])", self._iso_date),
-            _rule(r"(\d{1,2})([/.])(\d{1,2})\2(\d{4}|\d{2})(?![\d/])", self._date),
-            _rule(r"(?:\d{1,3}[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}(?![\d-])", self._phone),
-            _rule(r"\d{3}-\d{4}(?![\d-])", self._phone),
-            _rule(rf"(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?![\d:])(?:\s?{_DAYTIME})?", self._time),
-            _rule(rf"(\d{{1,2}})\s?{_DAYTIME}", self._hour),
-            _rule(r"(\d+):(\d+)(?![\d:])", self._ratio),
-            _rule(r"\d+(?:\.\d+){2,}", self._version),
-            _rule(r"(\d{1,3}(?:,\d{3})+|\d{1,9})(?:st|nd|rd|th)\b", self._ordinal),
-            _rule(r"(\d[1-9]00|\d{2}[1-9]0|\d000|[2-9]0)['’]?s\b", self._decade),
-            _rule(r"(\d{1,3})\s+(\d{1,2})/(\d{1,3})(?![\d/])", self._mixed),
-            _rule(r"(\d{1,3})\s?([½¼¾⅓⅔⅛⅜⅝⅞])", self._mixed_sign),
-            _rule(r"(\d{1,4})/(\d{1,4})(?![\d/])", self._fraction),
-            _rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')", self._feet),
-            _rule(rf"({_NUMBER})\s?x\s?(?=\d)", self._by),
-            _rule(rf"({_NUMBER})x\b", self._times),
-            _rule(rf"(?<![^\W\d_])({_NUMBER})\s?({_UNIT_NAMES})(?![\w'])", self._unit),
-            _rule(r"(\d{1,2})(?:st|nd|rd|th)?(?=\s+(?:" + _MONTH_NAMES + r")(?:\W|$))", self._day_before_month),
-            _rule(r"\d{1,2}(?!\d|[.,]\d)", self._day_after_month),
-            _rule(r"\d+(?:-\d+){2,}", self._groups),
-            _rule(rf"({_NUMBER})[kK]\b", self._thousands),
-            _rule(_NUMBER, lambda match: self.numbers.count(match[0])),
+            rule(r"(\d{4})-(\d{2})-(\d{2})(?![\d-])", self._iso_date),
+            rule(r"(\d{1,2})([/.])(\d{1,2})\2(\d{4}|\d{2})(?![\d/])", self._date),
+            rule(r"(?:\d{1,3}[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}(?![\d-])", self._phone),
+            rule(r"\d{3}-\d{4}(?![\d-])", self._phone),
+            rule(rf"(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?![\d:])(?:\s?{_DAYTIME})?", self._time),
+            rule(rf"(\d{{1,2}})\s?{_DAYTIME}", self._hour),
+            rule(r"(\d+):(\d+)(?![\d:])", self._ratio),
+            rule(r"\d+(?:\.\d+){2,}", self._version),
+            rule(r"(\d{1,3}(?:,\d{3})+|\d{1,9})(?:st|nd|rd|th)\b", self._ordinal),
+            rule(r"(\d[1-9]00|\d{2}[1-9]0|\d000|[2-9]0)['’]?s\b", self._decade),
+            rule(r"(\d{1,3})\s+(\d{1,2})/(\d{1,3})(?![\d/])", self._mixed),
+            rule(r"(\d{1,3})\s?([½¼¾⅓⅔⅛⅜⅝⅞])", self._mixed_sign),
+            rule(r"(\d{1,4})/(\d{1,4})(?![\d/])", self._fraction),
+            rule(r"(\d{1,2})'\s?(\d{1,2})(?:\"|'')", self._feet),
+            rule(rf"({_NUMBER})\s?x\s?(?=\d)", self._by),
+            rule(rf"({_NUMBER})x\b", self._times),
+            rule(rf"(?<![^\W\d_])({_NUMBER})\s?({_UNIT_NAMES})(?![\w'])", self._unit),
+            rule(r"(\d{1,2})(?:st|nd|rd|th)?(?=\s+(?:" + _MONTH_NAMES + r")(?:\W|$))", self._day_before_month),
+            rule(r"\d{1,2}(?!\d|[.,]\d)", self._day_after_month),
+            rule(r"\d+(?:-\d+){2,}", self._groups),
+            rule(rf"({_NUMBER})[kK]\b", self._thousands),
+            rule(_NUMBER, lambda match: self.numbers.count(match[0])),
         )
 
     def sign_rules(self) -> Sequence[Rule]:
         """Return the rules for tokens that begin with a sign."""
         number = rf"(?P<low>{_NUMBER})(?:(?P<dash>\s?[-–]\s?)[{_SIGN_NAMES}]?(?P<high>{_NUMBER}))?"
         return (
-            _rule(rf"(?P<sign>[{_SIGN_NAMES}])\s?{number}(?P<multiplier>\s?{_MULTIPLIER_NAMES})?", self._money),
-            _rule(r"\+?\(?\d{1,4}\)?(?:[ .-]?\(?\d{2,4}\)?){2,5}(?!\d)", self._phone_with_sign),
-            _rule(r"\(\d{3}\)[ .-]?\d{3}[ .-]?\d{4}(?!\d)", self._phone_with_sign),
-            _rule(r"'(\d0)['’]?s\b", self._decade),
-            _rule(r"\.(\d+)", lambda match: ["point", *self.numbers.digits(match[1])]),
-            _rule(r"[-–—]", self._dash),
-            _rule(r"#\s?(?=\d)", lambda match: ["number"]),
+            rule(rf"(?P<sign>[{_SIGN_NAMES}])\s?{number}(?P<multiplier>\s?{_MULTIPLIER_NAMES})?", self._money),
+            rule(r"\+?\(?\d{1,4}\)?(?:[ .-]?\(?\d{2,4}\)?){2,5}(?!\d)", self._phone_with_sign),
+            rule(r"\(\d{3}\)[ .-]?\d{3}[ .-]?\d{4}(?!\d)", self._phone_with_sign),
+            rule(r"'(\d0)['’]?s\b", self._decade),
+            rule(r"\.(\d+)", lambda match: ["point", *self.numbers.digits(match[1])]),
+            rule(r"[-–—]", lambda match: dash(match, to="to", minus="minus", signs=_SIGN_NAMES)),
+            rule(r"#\s?(?=\d)", lambda match: ["number"]),
         )
 
     def _iso_date(self, match: re.Match[str]) -> Said:
@@ -241,31 +236,8 @@ class Figures:
             said += [*(["and"] if said else []), *self.numbers.cardinal(parts), cent if parts == 1 else cents]
         return said
 
-    def _dash(self, match: re.Match[str]) -> Said:
-        """Read a dash: a range between figures, minus before one, nothing within a compound."""
-        text, place = match.string, match.start()
-        before, after = text[max(0, place - 12) : place], text[place + 1 : place + 12]
-        if re.match(rf"\s?[{_SIGN_NAMES}]?\d", after) and re.search(
-            r"(?:\d(?:%|°|st|nd|rd|th|[ap]\.?m\.?)?)\s?$", before
-        ):
-            spaces = before[-1:].isspace() + after[:1].isspace()
-            # A range stands close or evenly apart; "5 -3" is a sum.
-            if spaces != 1:
-                return ["to"]
-        if match[0] == "—":
-            return None
-        if re.match(rf"[{_SIGN_NAMES}]?\.?\d", after) and (not before or before[-1] in ' \t\n\r(=:,"'):
-            return ["minus"]
-        if before[-1:].isalnum() and after[:1].isalnum():
-            return [] if match[0] == "-" else None
-        return None
-
 
 def _half(match: re.Match[str]) -> list[str]:
     if match["half"] is None:
         return []
     return [Letters.of("AM" if match["half"][0] in "aA" else "PM")]
-
-
-def _rule(pattern: str, say: Say) -> Rule:
-    return Rule(re.compile(pattern), say)

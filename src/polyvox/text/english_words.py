@@ -51,7 +51,7 @@ SPELLED = _words(
     """
     FBI CIA NSA USA UK EU UN UAE AI API CEO CFO CTO COO CPU GPU URL ID IQ EQ IP UI UX ATM DIY FAQ EPA IRS IBM UFO
     VIP USB SUV ABC BBC NBC CBS ESPN DNA RNA HIV IOU ETA EST EDT PDT PST AC DC AD BC BCE CE GDP IPO ISO IEEE ACLU
-    AARP AOL UPS USPS UCLA USC MIT IOC OECD OLED LED RSVP ASAP AKA DUI EMT ER ICU MRI OCR OS PA VAT VPN XML SEO SQL
+    AARP AOL UPS USPS UCLA USC MIT CO IOC OECD OLED LED RSVP ASAP AKA DUI EMT ER ICU MRI OCR OS PA VAT VPN XML SEO SQL
     """
 )
 
@@ -133,11 +133,7 @@ ROMAN_RANKED = _words(
     """
 )
 
-# Endings of bare names that are addresses or files, so that their dot is said.
-DOMAINS = (
-    "com|org|net|edu|gov|mil|int|info|biz|io|ai|dev|app|co|uk|de|nl|fr|eu|ca|au|jp|ch|at|tv|me|ly|fm|xyz|blog|"
-    "txt|pdf|py|js|json|md|html|htm|csv|exe|zip|png|jpg|jpeg|gif|svg|doc|docx|xls|xlsx|ppt|wav|onnx|yaml|toml|sh"
-)
+# Signs in addresses.
 URL_SIGNS = {
     ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "?": "question mark", "=": "equals", "&": "and",
     "#": "hash", "%": "percent", "~": "tilde", "+": "plus", ":": "colon", "@": "at",
@@ -147,7 +143,7 @@ URL_SIGNS = {
 SIGNS = {
     "&": "and", "@": "at", "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "about",
     "≤": "at most", "≥": "at least", "≠": "is not", "§": "section", "№": "number", "°": "degrees",
-    "%": "percent", "€": "euros", "£": "pounds", "$": "dollars", "¥": "yen", "¢": "cents", "²": "squared",
-    "³": "cubed",
+    "%": "percent", "‰": "per mille", "€": "euros", "£": "pounds", "$": "dollars", "¥": "yen", "¢": "cents",
+    "²": "squared", "³": "cubed",
     **FRACTIONS,
 }  # fmt: skip

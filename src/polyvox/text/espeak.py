@@ -27,8 +27,19 @@ _LANGUAGE_FLAG = re.compile(r"\([a-z][a-z0-9-]*\)")
 _LANGUAGE = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 # espeak cuts a clause by itself, wherever it stands, after some 800 bytes; ours stay below that.
 _MAX_CLAUSE = 400
-# Words that espeak says better as they are written in short.
-_SPELLINGS = {"Missus": "Mrs"}
+# Words that espeak says better as they are written here.
+_SPELLINGS = {
+    "en": {"Missus": "Mrs"},
+    "de": {"Dollar": "Dollahr", "US-Dollar": "U.S Dollahr"},
+    "nl": {"mevrouw": "me vrouw", "Mevrouw": "me vrouw", "megabyte": "megabait", "gigabyte": "gigabait"},
+}
+# Long number words, which espeak stresses right only where hundreds and thousands stand apart.
+_NUMBER_WORDS = {
+    "de": re.compile(r"(hundert|tausend)(?=und|ein|zwei|drei|vier|fünf|sech|sieb|acht|neun|zehn|elf|zwölf)"),
+    "nl": re.compile(
+        r"(honderd|duizend)(?=een|eer|twee|drie|vier|vijf|zes|zeven|acht|negen|tien|elf|twaalf|dert|veert)"
+    ),
+}
 
 
 class _Espeak:
@@ -102,6 +113,7 @@ class EspeakFrontEnd(FrontEnd):
         self.language = language
         self._espeak = _espeak()
         self._voice = self._find_voice(language)
+        self._base = self._voice.partition("-")[0]
         # Words alone are asked for only to align; the same ones come again and again.
         self._alone = lru_cache(maxsize=16384)(self._groups)
         # Number words and the language's patterns load at their first use: better now than before a sentence.
@@ -129,7 +141,7 @@ class EspeakFrontEnd(FrontEnd):
 
     def _run(self, run: list[Piece], first: int) -> list[list[tuple[str, int]]]:
         """Return the groups of symbols that espeak makes of `run`, each symbol with its word's index."""
-        forms = [_form(piece) for piece in run]
+        forms = [_form(piece, self._base) for piece in run]
         groups = self._groups(" ".join(forms))
         owners = align(groups, [self._alone(form) for form in forms])
         return [
@@ -151,15 +163,18 @@ class EspeakFrontEnd(FrontEnd):
         raise TextError(f"the text front end 'espeak' does not know the language {language!r}")
 
 
-def _form(piece: Piece) -> str:
+def _form(piece: Piece, language: str) -> str:
     """Return what espeak is given for a piece: letters with dots between are read as letters."""
     if piece.kind is not Kind.LETTERS:
-        return _SPELLINGS.get(piece.spoken, piece.spoken)
-    if piece.spoken in ("A", "a"):
+        spelled = _SPELLINGS.get(language, {}).get(piece.spoken, piece.spoken)
+        apart = _NUMBER_WORDS.get(language)
+        return apart.sub(r"\1 ", spelled) if apart else spelled
+    if piece.spoken in ("A", "a") and language == "en":
         return "eh"  # alone, the letter would be read as the article
     letters = piece.spoken.split(" ")
     if len(letters[-1]) > 1:
-        letters[-1] = letters[-1][0] + "'s"  # espeak names the letters of "D.V.D's", not of "D.V.Ds"
+        last = letters.pop()[0] + "'s"  # espeak names the letters of "D.V.D's", not of "D.V.Ds"
+        return ".".join(letters) + ("." if language == "en" else " ") + last
     return ".".join(letters)
 
 

@@ -65,15 +65,21 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A language: its rules by the character that a token begins with, and its plain numbers."""
+    """A language: its rules by the character that a token begins with, and its plain numbers.
+
+    Common words, in small letters but for the first one and with a space or a comma behind, are read without
+    asking the rules, which have nothing to say about them but for those in `special`.
+    """
 
     number: Callable[[str], Sequence[str]]
     digit: Sequence[Rule] = ()
     letter: Sequence[Rule] = ()
     sign: Sequence[Rule] = ()
+    special: frozenset[str] = frozenset()
 
 
 _WORD = re.compile(rf"{LETTER}+(?:['\-]{LETTER}+)*")
+_COMMON = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ][a-zß-öø-ÿ]{1,40}(?=[ ,])")
 _NUMBER = re.compile(r"\d+")
 _DOTS = re.compile(r"\.{2,}|…")
 _DASH = re.compile(r"[–—]|--+")
@@ -100,10 +106,19 @@ def normalize(text: str, language: str) -> list[Piece]:
 def rules_of(language: str) -> Rules:
     """Return the rules of a language ("en-us"); one without rules of its own reads plain numbers."""
     name = language.lower().replace("_", "-")
-    if name.partition("-")[0] == "en":
+    base = name.partition("-")[0]
+    if base == "en":
         from polyvox.text.normalize_en import english
 
         return english(name)
+    if base == "de":
+        from polyvox.text.normalize_de import german
+
+        return german()
+    if base == "nl":
+        from polyvox.text.normalize_nl import dutch
+
+        return dutch()
     from polyvox.text.numbers import plain_number
 
     return Rules(number=lambda digits: plain_number(digits, name))
@@ -116,6 +131,11 @@ def _scan(text: str, rules: Rules) -> Iterator[tuple[int, int, Sequence[str]]]:
         character = text[place]
         if character.isspace():
             place += 1
+            continue
+        common = _COMMON.match(text, place)
+        if common and common[0] not in rules.special:
+            yield place, common.end(), (common[0],)
+            place = common.end()
             continue
         if character.isdecimal():
             table = rules.digit

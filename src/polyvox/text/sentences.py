@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from polyvox.text.sentence_words import Habits, habits_of
 from polyvox.text.types import Sentence
 
 # Nobody writes sentences this long (characters); cutting there keeps a text without marks speakable soon.
@@ -15,66 +16,33 @@ MAX_SENTENCE = 3000
 _PLACE = re.compile(r"""(?P<marks>[.!?…。！？｡]++)(?P<closers>["'”’»)\]}*_`]*+)|(?P<line>[ \t\r\f\v]*+\n)""")
 _BLANK = re.compile(r"[ \t\r\f\v]*(?:\n|$)")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+•–—‣◦]|\(?\d{1,3}[.)]|[a-zA-Z][.)])[ \t]|[ \t]*#{1,6}[ \t]")
-_WORD_BEFORE = re.compile(r"""[^\s"'“”‘’(\[{<*_`/]+$""")
+# Letters with dots may have spaces between: "z. B.".
+_WORD_BEFORE = re.compile(r"""(?:(?<!\w)[^\W\d_]\.[ \u00a0])*[^\s"'“”„‘’(\[{<*_`/]+$""")
 _NEXT_WORD = re.compile(r"""[\s"'“‘«(\[{*_`]*([^\W_]+)""")
+_RANKING = re.compile(r"\d{1,4}|\d{1,2}\.\d{1,2}|[IVXLC]+")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# A dot behind these never ends a sentence: something that belongs to them follows.
-_TITLES = _words(
-    """
-    dr mr mrs ms mx prof rev fr gen sen rep gov capt cpt lt col maj sgt cpl cmdr adm hon pres messrs mme mlle e.g i.e
-    eg ie vs viz cf ca approx al
-    """
-)
-# Not in front of a number.
-_NUMBERED = _words("no nos nr fig figs vol vols ch chap sec art p pp pg par eq ref ed op")
-_MONTHS = _words("jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat")
-# These end one only if a word that usually opens a sentence follows.
-_SHORT = _words("st ave blvd rd mt ft inc ltd co corp jr sr bros dept est assn univ etc esq phd")
-_OPENERS = _words(
-    """
-    the a an it its he she they we you i this that these those there then but and so or if when while after before as
-    at in on for from with his her their our my your what who why how where which is are was were do does did can
-    could will would should may not no yes however meanwhile although because since once today now here one some many
-    most all every each another both to by let please
-    """
-)
-# A line that ends in one of these goes on in the next one.
-_JOINING = _words("a an the and or but nor of for to in on at by with from as than that my your his her its our their")
-_TIME_ZONES = _words("est edt cst cdt mst mdt pst pdt gmt utc bst cet cest et pt ct")
-_WEEK = _words(
-    """
-    monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
-    september october november december
-    """
-)
-
-
-def sentences(text: str) -> Iterator[Sentence]:
-    """Yield the sentences of `text` in order, lazily.
+def sentences(text: str, language: str = "en") -> Iterator[Sentence]:
+    """Yield the sentences of `text` in order, lazily; `language` ("de") knows its abbreviations.
 
     Nothing is dropped: only white space lies between one sentence's `end` and the next one's `start`,
     before the first and behind the last. Sentences end at `. ! ? …` (not behind abbreviations and initials
     nor within numbers), at blank lines, and at the ends of lines that are headings or list items.
     """
     start = 0
-    for end in _ends(text):
+    for end in _ends(text, habits_of(language)):
         yield from _stretch(text, start, end)
         start = end
     yield from _stretch(text, start, len(text))
 
 
-def _ends(text: str) -> Iterator[int]:
+def _ends(text: str, habits: Habits) -> Iterator[int]:
     for place in _PLACE.finditer(text):
         if place["line"] is not None:
-            if _line_ends(text, place.start(), place.end()):
+            if _line_ends(text, place.start(), place.end(), habits):
                 yield place.end()
-        elif _mark_ends(text, place):
+        elif _mark_ends(text, place, habits):
             yield place.end()
 
 
@@ -109,7 +77,7 @@ def _cut(text: str, start: int, limit: int) -> int:
     return space or limit
 
 
-def _mark_ends(text: str, place: re.Match[str]) -> bool:
+def _mark_ends(text: str, place: re.Match[str], habits: Habits) -> bool:
     marks, end = place["marks"], place.end()
     if any(mark in "。！？｡" for mark in marks):
         return True
@@ -120,7 +88,7 @@ def _mark_ends(text: str, place: re.Match[str]) -> bool:
     following = _NEXT_WORD.match(text, end, end + 80)
     word = following[1] if following else ""
     if marks == "." and not place["closers"]:
-        return _dot_ends(text, place.start(), word)
+        return _dot_ends(text, place.start(), word, habits)
     lower = word[:1].islower()
     if marks[0] in ".…" and (len(marks) > 1 or marks == "…"):
         return not lower  # an ellipsis goes on in small letters
@@ -128,32 +96,35 @@ def _mark_ends(text: str, place: re.Match[str]) -> bool:
     return not (lower and place["closers"])
 
 
-def _dot_ends(text: str, dot: int, following: str) -> bool:
+def _dot_ends(text: str, dot: int, following: str, habits: Habits) -> bool:
     """Whether the dot at `dot`, with a space and then `following` behind it, ends a sentence."""
     found = _WORD_BEFORE.search(text[max(0, dot - 40) : dot])
-    word = found[0].lower() if found else ""
-    opener = following.lower() in _OPENERS and following[:1].isupper()
-    if word in _TITLES:
+    written = re.sub(r"\s", "", found[0]) if found else ""
+    word = written.lower()
+    capital = following[:1].isupper()
+    opener = capital and following.lower() in habits.openers
+    if word in habits.titles:
         return False
-    if word in _NUMBERED:
+    if word in habits.numbered:
         return not following[:1].isdecimal()
-    if word in _MONTHS:
+    if word in habits.months:
         return not (following[:1].isdecimal() or following[:1].islower())
-    if word in ("a.m", "p.m"):
-        lower = following.lower()
-        return following[:1].isupper() and lower not in _TIME_ZONES and lower not in _WEEK
-    if word in _SHORT or (len(word) > 1 and _INITIALS.fullmatch(word)):
+    if word in habits.halves_of_day:
+        return capital and following.lower() not in habits.behind_times
+    if word in habits.short or word.endswith(habits.short_ends) or (len(word) > 1 and _INITIALS.fullmatch(word)):
         return opener
     if len(word) == 1 and word.isalpha():
         # An initial, but for "I", which more often ends a sentence ("It was I."), and behind a small word.
-        return opener or (word == "i" and found is not None and following[:1].isupper() and dot > 2)
+        return opener or (word == habits.pronoun and found is not None and capital and dot > 2)
+    if habits.ranks is not None and _RANKING.fullmatch(written) and habits.ranks(text, dot - len(written), dot):
+        return opener
     if word.isdecimal() and len(word) <= 3 and found is not None:
         line = text.rfind("\n", max(0, dot - 40), dot) + 1
         return bool(text[line : dot - len(word)].strip()) or (line == 0 and dot > 40)
     return True
 
 
-def _line_ends(text: str, start: int, end: int) -> bool:
+def _line_ends(text: str, start: int, end: int, habits: Habits) -> bool:
     """Whether the line break from `start` to `end` ends a sentence."""
     if _BLANK.match(text, end):
         return True
@@ -162,7 +133,7 @@ def _line_ends(text: str, start: int, end: int) -> bool:
     line = text[max(text.rfind("\n", 0, start) + 1, start - 200) : start].strip()
     if not line or line[-1] in ",;:-–—(&":
         return bool(line) and line[-1] == ":" and len(line) < 50
-    if line.rpartition(" ")[2] in _JOINING:
+    if line.rpartition(" ")[2] in habits.joining:
         return False
     following = text[end : end + 200].partition("\n")[0].strip()
     opens = following[:1].isupper() or following[:1].isdecimal() or following[:1] in "\"'“‘([*_"

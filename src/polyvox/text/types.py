@@ -80,6 +80,9 @@ class Utterance:
 class FrontEnd(ABC):
     """Turns the text of one language into the symbols that models are trained on."""
 
+    # Whose abbreviations the sentences are cut by.
+    language: str = "en"
+
     @abstractmethod
     def phonemes(self, text: str, offset: int = 0) -> Phonemes:
         """Return the symbols of `text`, one sentence or clause that starts at `offset` in the original.

@@ -86,7 +86,7 @@ def _utterances(
     text: str, front_end: FrontEnd, symbols: Symbols, frame: _Frame, room: int | None
 ) -> Iterator[Utterance]:
     spoken = False
-    for sentence in sentences(text):
+    for sentence in sentences(text, front_end.language):
         if not _speakable(sentence.text):
             continue
         phonemes = _known(front_end.phonemes(sentence.text, sentence.start), symbols)
