@@ -1,6 +1,4 @@
-"""How good a voice is: figures against the recordings, each beside its anchors and with its uncertainty.
+"""The report on the shipped voices: `recordings` reads what `python -m recipes.features` made, `report` writes pages.
 
-`distances`, `intervals` and `words` are arithmetic on numpy alone; `griffin_lim`, `formant` and `systems` make the
-audio that is compared; `measures` holds the instruments; `report` writes the pages. `python -m recipes.evaluate`
-runs it all.
+What is measured, and how, is in `polyvox.quality`; `python -m recipes.evaluate` runs it all.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from recipes.evaluation.tables import Table
+from polyvox.errors import QualityError
+from polyvox.quality.tables import Table
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 TOOLS = ("pesq", "pystoi", "pyworld", "speechmos", "pocketsphinx", "onnxruntime", "numpy", "soxr")
@@ -52,7 +52,7 @@ def write_page(page: Path, sections: Sequence[Section]) -> None:
     """Replace what stands between the markers; without markers, append them.
 
     Raises:
-        SystemExit: a table lacks its anchors, or the page has only one of the markers. The page stays as it was.
+        QualityError: a table lacks its anchors, or the page has only one of the markers. The page stays as it was.
     """
     made = [BEGIN]
     for part, title in (("vocoders", "## Vocoders, from recorded mel"), ("voices", "## Voices, from text")):
@@ -64,7 +64,7 @@ def write_page(page: Path, sections: Sequence[Section]) -> None:
     generated = "\n\n".join([*made, END])
     old = page.read_text("utf-8") if page.exists() else "# Voices\n"
     if (BEGIN in old) != (END in old):
-        raise SystemExit(f"{page}: has only one of the markers {BEGIN} and {END}; put the other one back")
+        raise QualityError(f"{page}: has only one of the markers {BEGIN} and {END}; put the other one back")
     if BEGIN in old:
         before, _, rest = old.partition(BEGIN)
         new = before + generated + rest.partition(END)[2]
@@ -74,12 +74,12 @@ def write_page(page: Path, sections: Sequence[Section]) -> None:
     page.write_text(new, "utf-8")
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 5)
-
-
 def write_json(path: Path, sections: Sequence[Section]) -> None:
-    """Write every figure with its interval and its number of clips, and the versions of the instruments."""
+    """Write every figure with its interval and its number of clips, and the versions of the instruments.
+
+    Raises:
+        QualityError: a table lacks its anchors. The file stays as it was.
+    """
     found: dict[str, Any] = {"tools": {}}
     for tool in TOOLS:
         try:
@@ -87,20 +87,7 @@ def write_json(path: Path, sections: Sequence[Section]) -> None:
         except PackageNotFoundError:
             continue
     for section in sections:
-        section.table.check()
-        rows = {}
-        for row, figures in section.table.rows.items():
-            rows[row] = {
-                name: {
-                    "value": _number(interval.value),
-                    "low": _number(interval.low),
-                    "high": _number(interval.high),
-                    "clips": interval.clips,
-                    "sentences": interval.sentences,
-                }
-                for name, interval in figures.items()
-            }
-        made = {"systems": section.sources, "rows": rows}
+        made = {"systems": section.sources, "rows": section.table.json()}
         found.setdefault(section.part, {})[section.name] = made
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -1,7 +1,7 @@
 """Checking an addon by running it: what `polyvox check` reports.
 
 Chunked against whole, fixed shapes against dynamic ones, the context that networks declare against the context that
-they use, and speed.
+they use, and speed; with recordings, also the quality of what it says (`polyvox.quality`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,10 @@ from polyvox.networks import Network
 from polyvox.tensors import Array, Tensors, join
 from polyvox.voice import Voice
 from polyvox.windows import WHOLE, Pace
+
+if TYPE_CHECKING:
+    from polyvox.quality.gate import Gate
+    from polyvox.quality.tables import Table
 
 TOLERANCE = 1e-4
 """Largest difference between two ways of running one voice, of full scale."""
@@ -37,16 +42,23 @@ CHUNKS = (1, 7, 24, 100)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found: `ok` is None where there is only something to know."""
+    """What one check found: `ok` is None where there is only something to know; `table` is what it stands on."""
 
     check: str
     ok: bool | None
     detail: str
     figures: Mapping[str, float] = field(default_factory=dict)
+    table: Table | None = None
 
 
-def check(path: str | Path, vocoder: str | Path | None = None) -> Iterator[Finding]:
-    """Check an addon; findings come as they are made, and end early if nothing more can be run."""
+def check(path: str | Path, vocoder: str | Path | None = None, gate: Gate | None = None) -> Iterator[Finding]:
+    """Check an addon; findings come as they are made, and end early if nothing more can be run.
+
+    Args:
+        path: the addon, by name or path.
+        vocoder: another vocoder than the one that the addon names.
+        gate: recordings to measure its quality against, and limits; that comes last.
+    """
     try:
         addon = open_addon(path)
     except PolyvoxError as error:
@@ -66,6 +78,8 @@ def check(path: str | Path, vocoder: str | Path | None = None) -> Iterator[Findi
     yield from _contexts(stack)
     if manifest.kind == "vocoder":
         yield from _vocoder(addon, stack)
+        if gate is not None:
+            yield from _quality(gate.vocoder(addon))
         return
     try:
         voice = _voice(addon, vocoder, "cpu")
@@ -73,6 +87,15 @@ def check(path: str | Path, vocoder: str | Path | None = None) -> Iterator[Findi
         yield Finding("voice", False, str(error))
         return
     yield from _voice_findings(addon, vocoder, voice)
+    if gate is not None:
+        yield from _quality(gate.voice(voice))
+
+
+def _quality(findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except PolyvoxError as error:
+        yield Finding("quality", False, str(error))
 
 
 # --- context -----------------------------------------------------------------------------------------------------

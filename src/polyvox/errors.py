@@ -47,3 +47,7 @@ class MissingExtraError(PolyvoxError):
         )
         self.package = package
         self.extra = extra
+
+
+class QualityError(PolyvoxError):
+    """A voice's quality cannot be measured: its recordings are no reference, or a table would lack its anchors."""

@@ -7,26 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Statistic = Callable[[np.ndarray], float]
+from polyvox.tensors import Array
+
+Statistic = Callable[[Array], float]
 
 
-def mean(rows: np.ndarray) -> float:
+def mean(rows: Array) -> float:
     """Mean of rows [clips, 1]."""
     return float(rows[:, 0].mean())
 
 
-def ratio(rows: np.ndarray) -> float:
+def ratio(rows: Array) -> float:
     """Sum of the first column over the sum of the second, of rows [clips, 2]."""
     below = float(rows[:, 1].sum())
     return float(rows[:, 0].sum()) / below if below else float("nan")
 
 
-def percentage(rows: np.ndarray) -> float:
+def percentage(rows: Array) -> float:
     """`ratio` in percent."""
     return 100 * ratio(rows)
 
 
-def correlation(rows: np.ndarray) -> float:
+def correlation(rows: Array) -> float:
     """Pearson's correlation between the columns of rows [clips, 2]; NaN where a column does not vary."""
     a, b = (rows - rows.mean(axis=0)).T
     scale = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
@@ -46,7 +48,7 @@ class Interval:
 
 def bootstrap(
     groups: Sequence[str],
-    rows: np.ndarray,
+    rows: Array,
     statistic: Statistic = mean,
     *,
     resamples: int = 1000,

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from polyvox.tensors import Array
+
 RATE = 16_000
 DISCOUNT = 0.5
 BEGIN, END = "<s>", "</s>"
@@ -54,7 +56,9 @@ def bigram_model(sentences: Sequence[Sequence[str]]) -> str:
     for words in sentences:
         for before, word in zip([BEGIN, *words], [*words, END], strict=True):
             pairs[before][word] += 1
-    counts = sum(pairs.values(), Counter())
+    counts: Counter[str] = Counter()
+    for followers in pairs.values():
+        counts.update(followers)
     everything = counts.total()
     single = {word: n / everything for word, n in counts.items()}
     ones, twos = [], []
@@ -79,16 +83,20 @@ class Recogniser:
         from pocketsphinx import Decoder, get_model_path
 
         with tempfile.TemporaryDirectory() as folder:
-            model = Path(folder) / "test.arpa"
+            model, known = Path(folder) / "test.arpa", Path(folder) / "test.dict"
             model.write_text(bigram_model(sentences), "utf-8")
+            # Only the words that can be heard: the same words are found, and for few of them it is ready far sooner.
+            vocabulary = sorted({word for words in sentences for word in words})
+            lines = (line for word in vocabulary for line in _pronunciations().get(word, ()))
+            known.write_text("\n".join(lines) + "\n", "utf-8")
             self._decoder = Decoder(
                 hmm=get_model_path("en-us/en-us"),
-                dict=get_model_path("en-us/cmudict-en-us.dict"),
+                dict=str(known),
                 lm=str(model),
                 loglevel="FATAL",
             )
 
-    def hear(self, audio: np.ndarray) -> list[str]:
+    def hear(self, audio: Array) -> list[str]:
         """The words in audio [samples], float at 16 kHz."""
         margin = np.zeros(round(MARGIN * RATE))
         padded = np.concatenate([margin, audio, margin])
@@ -103,12 +111,21 @@ class Recogniser:
 
 
 @lru_cache(maxsize=1)
-def dictionary() -> frozenset[str]:
-    """The words that the recogniser has a pronunciation for."""
+def _pronunciations() -> dict[str, list[str]]:
+    """The lines of the recogniser's dictionary by word; a word's other pronunciations are "word(2)" and so on."""
     from pocketsphinx import get_model_path
 
-    lines = Path(get_model_path("en-us/cmudict-en-us.dict")).read_text("utf-8").splitlines()
-    return frozenset(re.sub(r"\(\d+\)$", "", line.split(maxsplit=1)[0]) for line in lines if line)
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in Path(get_model_path("en-us/cmudict-en-us.dict")).read_text("utf-8").splitlines():
+        if line:
+            found[re.sub(r"\(\d+\)$", "", line.split(maxsplit=1)[0])].append(line)
+    return dict(found)
+
+
+@lru_cache(maxsize=1)
+def dictionary() -> frozenset[str]:
+    """The words that the recogniser has a pronunciation for."""
+    return frozenset(_pronunciations())
 
 
 @lru_cache(maxsize=4)

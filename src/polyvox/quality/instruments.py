@@ -1,34 +1,31 @@
-"""The instruments, and running them over all clips with a cache that survives an interruption."""
+"""The instruments, each held to one file and its recording."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import multiprocessing
-import os
-import warnings
-from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
-from tqdm import tqdm
 
-from recipes.corpus import SAMPLE_RATE
-from recipes.evaluation import distances as d
-from recipes.evaluation import words
-from recipes.evaluation.systems import digest
-from recipes.features import HOP
+from polyvox.errors import MissingExtraError
+from polyvox.quality import distances as d
+from polyvox.quality import words
+from polyvox.quality.pitch import WIDE, f0_of, world
+from polyvox.quality.requirements import EXTRA
+from polyvox.tensors import Array
 
 RATE = 16_000
+"""What PESQ, DNSMOS and the recogniser listen at."""
 Values = dict[str, float | None]
+Range = tuple[float, float]
 # Lowest F0 that the spectral envelope has to resolve (Hz); fixes WORLD's FFT size.
 _LOWEST = 50.0
+# Seconds between two frames of F0 and envelope where a contract's own hop is not of this order.
+_HOP, _SHORTEST_HOP, _LONGEST_HOP = 0.01, 0.005, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +35,27 @@ class Measurement:
     Attributes:
         instrument: a key of INSTRUMENTS.
         clip: the clip's id, which groups the work.
-        audio: a 16-bit WAV file at 22,050 Hz.
-        reference: the recording; None where the instrument needs none.
+        audio: a 16-bit mono WAV file.
+        reference: the recording, likewise and at the same rate; None where the instrument needs none.
         f0_range: where F0 is searched in `audio` and in `reference`, in Hz.
         text: for `words`, what is said.
         sentences: for `words`, the file with the sentences of the language model.
+        hop: samples a frame of the feature contract.
     """
 
     instrument: str
     clip: str
     audio: Path
     reference: Path | None = None
-    f0_range: tuple[tuple[float, float], tuple[float, float]] = ((55.0, 500.0), (55.0, 500.0))
+    f0_range: tuple[Range, Range] = (WIDE, WIDE)
     text: str = ""
     sentences: Path | None = None
+    hop: int = 256
 
-    def key(self, cache: Path) -> str:
-        """What its result depends on, besides the instruments' code."""
-        paths = (p and str(p.relative_to(cache)) for p in (self.audio, self.reference, self.sentences))
-        ranges = self.f0_range if self.reference else ""
+    def key(self, folder: Path) -> str:
+        """What its result depends on, besides the instruments' code and the files in `folder`, named with care."""
+        paths = (p and str(p.relative_to(folder)) for p in (self.audio, self.reference, self.sentences))
+        ranges = (self.f0_range, self.hop) if self.reference else ""
         return json.dumps([self.instrument, *paths, ranges, self.text], ensure_ascii=False)
 
 
@@ -64,44 +63,52 @@ class Measurement:
 class Analysis:
     """F0 [frames] in Hz, mel cepstrum [frames, order + 1], which frames are speech, and the length in seconds."""
 
-    f0: np.ndarray
-    cepstrum: np.ndarray
-    speech: np.ndarray
+    f0: Array
+    cepstrum: Array
+    speech: Array
     seconds: float
 
 
-def _read(path: Path) -> np.ndarray:
-    samples, _ = soundfile.read(path, dtype="int16")
-    return samples
+def read(path: Path) -> tuple[Array, int]:
+    """A 16-bit WAV file: int16 [samples], and its sample rate."""
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="int16")
+    return samples, rate
 
 
-def _at_16_khz(path: Path) -> np.ndarray:
-    audio = soxr.resample(_read(path).astype(np.float32) / 32768, SAMPLE_RATE, RATE, quality="VHQ")
+def _at_16_khz(path: Path) -> Array:
+    import soxr
+
+    samples, rate = read(path)
+    audio = samples.astype(np.float32) / 32768
+    if rate != RATE:
+        audio = soxr.resample(audio, rate, RATE, quality="VHQ")
     return np.clip(audio, -1, 1)
 
 
+def analysis_hop(sample_rate: int, hop: int) -> int:
+    """Samples between two frames of an analysis: the contract's, unless that is too fine or too coarse for F0."""
+    return hop if _SHORTEST_HOP <= hop / sample_rate <= _LONGEST_HOP else round(_HOP * sample_rate)
+
+
 @lru_cache(maxsize=8)
-def analyse(path: Path, f0_range: tuple[float, float]) -> Analysis:
-    """F0 by DIO and StoneMask, envelope by CheapTrick (Morise, 2015), every HOP samples."""
-    from recipes.pitch import f0_of
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pyworld
-
-    audio = _read(path)
-    audio = np.pad(audio, (0, max(0, 4 * HOP - len(audio))))
-    f0 = f0_of(audio, *f0_range)
+def analyse(path: Path, f0_range: Range, contract_hop: int) -> Analysis:
+    """F0 by DIO and StoneMask, envelope by CheapTrick (Morise, 2015), every `analysis_hop` samples."""
+    audio, rate = read(path)
+    hop = analysis_hop(rate, contract_hop)
+    audio = np.pad(audio, (0, max(0, 4 * hop - len(audio))))
+    f0 = f0_of(audio, rate, hop, *f0_range)
     # As in `f0_of`: WORLD's frames stand at multiples of the period, ours half a hop later.
-    shifted = np.pad(audio[HOP // 2 :].astype(np.float64) / 32768, (0, HOP))
+    shifted = np.pad(audio[hop // 2 :].astype(np.float64) / 32768, (0, hop))
     # WORLD divides by the spectrum: digital silence needs a floor, far below anything audible.
     shifted += 1e-5 * np.random.default_rng(0).standard_normal(len(shifted))
-    times = np.arange(len(f0)) * HOP / SAMPLE_RATE
-    size = pyworld.get_cheaptrick_fft_size(SAMPLE_RATE, _LOWEST)
-    envelope = pyworld.cheaptrick(shifted, f0.astype(np.float64), times, SAMPLE_RATE, fft_size=size)
-    heard = envelope[:, : round(d.TOP / SAMPLE_RATE * size) + 1]
-    speech = d.speech_frames(audio, HOP)[: len(f0)]
-    return Analysis(f0, d.mel_cepstrum(heard), speech, len(audio) / SAMPLE_RATE)
+    times = np.arange(len(f0)) * hop / rate
+    size = world().get_cheaptrick_fft_size(rate, _LOWEST)
+    envelope = world().cheaptrick(shifted, f0.astype(np.float64), times, rate, fft_size=size)
+    heard = envelope[:, : round(min(d.TOP, rate / 2) / rate * size) + 1]
+    speech = d.speech_frames(audio, hop)[: len(f0)]
+    return Analysis(f0, d.mel_cepstrum(heard), speech, len(audio) / rate)
 
 
 def copy(m: Measurement) -> Values:
@@ -114,7 +121,7 @@ def copy(m: Measurement) -> Values:
     length = min(len(clean), len(other))
     clean, other = clean[:length], other[:length]
     score = pesq(RATE, clean, other, "wb", on_error=PesqError.RETURN_VALUES)
-    a, b = analyse(m.reference, m.f0_range[1]), analyse(m.audio, m.f0_range[0])
+    a, b = analyse(m.reference, m.f0_range[1], m.hop), analyse(m.audio, m.f0_range[0], m.hop)
     frames = min(len(a.f0), len(b.f0))
     speech = a.speech[:frames]
     distortion = d.mel_cepstral_distortion(a.cepstrum[:frames], b.cepstrum[:frames])[speech]
@@ -131,7 +138,7 @@ def copy(m: Measurement) -> Values:
 def text(m: Measurement) -> Values:
     """MCD (dB) and correlation of log F0 along the path of dynamic time warping, and both lengths (s)."""
     assert m.reference is not None
-    a, b = analyse(m.reference, m.f0_range[1]), analyse(m.audio, m.f0_range[0])
+    a, b = analyse(m.reference, m.f0_range[1], m.hop), analyse(m.audio, m.f0_range[0], m.hop)
     i, j = d.time_warp(a.cepstrum[:, 1:], b.cepstrum[:, 1:])
     distortion = d.mel_cepstral_distortion(a.cepstrum[i], b.cepstrum[j])[a.speech[i]]
     return {
@@ -143,12 +150,12 @@ def text(m: Measurement) -> Values:
 
 
 @cache
-def _dnsmos_model() -> object:
+def _dnsmos_model() -> Any:
     import onnxruntime
 
     found = importlib.util.find_spec("speechmos")
     if found is None or not found.submodule_search_locations:
-        raise SystemExit("the package 'speechmos' is missing: pip install -r recipes/requirements-evaluation.txt")
+        raise MissingExtraError("speechmos", EXTRA, "DNSMOS")
     # Only its model file is used: importing the package would need librosa for a score that is not reported.
     model = Path(found.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
     options = onnxruntime.SessionOptions()
@@ -195,41 +202,3 @@ def _corpus(sentences: Path) -> tuple[tuple[str, ...], ...]:
 
 
 INSTRUMENTS = {"copy": copy, "text": text, "dnsmos": dnsmos, "words": word_errors}
-
-
-def _work(group: list[Measurement]) -> list[Values]:
-    return [INSTRUMENTS[m.instrument](m) for m in group]
-
-
-def measure(wanted: Iterable[Measurement], cache_folder: Path, jobs: int, title: str) -> dict[Measurement, Values]:
-    """Measure, taking from the cache what it has; each clip's results are kept as soon as they are there."""
-    from recipes import pitch
-
-    code = digest(*(Path(file) for file in (__file__, d.__file__, words.__file__, pitch.__file__)))
-    table = cache_folder / f"measured-{code}.jsonl"
-    known: dict[str, Values] = {}
-    if table.exists():
-        for line in table.read_text("utf-8").splitlines():
-            try:
-                known.update(json.loads(line))
-            except ValueError:
-                continue  # a line that an interruption cut short: its clip is measured again
-    keys = {m: m.key(cache_folder) for m in wanted}
-    groups: dict[str, list[Measurement]] = defaultdict(list)
-    for m, key in keys.items():
-        if key not in known:
-            groups[m.clip].append(m)
-    work = list(groups.values())
-    if work:
-        table.parent.mkdir(parents=True, exist_ok=True)
-        # One thread a process: two of them in one call gain nothing, and many clips wait.
-        os.environ["OMP_NUM_THREADS"] = "1"
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=spawn) as pool, table.open("a", encoding="utf-8") as out:
-            out.write("\n")
-            for group, values in zip(work, tqdm(pool.map(_work, work), title, len(work)), strict=True):
-                found = {keys[m]: v for m, v in zip(group, values, strict=True)}
-                known.update(found)
-                out.write(json.dumps(found, ensure_ascii=False) + "\n")
-                out.flush()
-    return {m: known[key] for m, key in keys.items()}

@@ -1,17 +1,23 @@
 """The low anchor of voices: espeak-ng's formant synthesis, through the library that the text front end uses too.
 
 The library holds global state (language, output mode) that Polyvox's front end owns in its own process; so this
-runs in a process of its own.
+runs in a process of its own: `python -m polyvox.quality.formant`, JSON in, a numpy archive out.
 """
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
+import io
+import json
+import subprocess
+import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import numpy as np
+
+from polyvox.errors import QualityError
+from polyvox.tensors import Array
 
 _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, no sound device is opened
 _DONT_EXIT = 0x8000
@@ -22,22 +28,22 @@ _EDGE = 0.05
 _SILENT = 0.003
 
 
-def _speak(texts: Sequence[str], language: str) -> tuple[list[np.ndarray], int]:
+def _speak(texts: Sequence[str], language: str) -> tuple[list[Array], int]:
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(espeakng_loader.get_data_path()).encode(), _DONT_EXIT)
     if rate < 1 or library.espeak_SetVoiceByName(language.encode()) != 0:
-        raise RuntimeError(f"espeak-ng has no voice for '{language}'")
-    heard: list[np.ndarray] = []
+        raise QualityError(f"espeak-ng has no voice for '{language}'")
+    heard: list[Array] = []
 
-    @_Callback
-    def keep(samples: object, count: int, _events: object) -> int:
+    def keep(samples: Any, count: int, _events: object) -> int:
         if samples and count > 0:
             heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    library.espeak_SetSynthCallback(keep)
+    callback = _Callback(keep)  # kept alive here for as long as the library may call it
+    library.espeak_SetSynthCallback(callback)
     unsigned, pointer = ctypes.c_uint, ctypes.c_void_p
     library.espeak_Synth.argtypes = [pointer, ctypes.c_size_t, unsigned, ctypes.c_int, unsigned, unsigned, pointer]
     library.espeak_Synth.argtypes.append(pointer)
@@ -53,15 +59,34 @@ def _speak(texts: Sequence[str], language: str) -> tuple[list[np.ndarray], int]:
     return spoken, rate
 
 
-def speak(texts: Sequence[str], language: str) -> tuple[list[np.ndarray], int]:
+def speak(texts: Sequence[str], language: str) -> tuple[list[Array], int]:
     """Speak `texts` with espeak-ng's own formant voice: float32 [samples] each, and their sample rate.
 
     Raises:
-        RuntimeError: espeak-ng is not there, or has no such language.
+        QualityError: espeak-ng is not there, or has no such language.
     """
-    spawn = multiprocessing.get_context("spawn")
+    asked = json.dumps([language, *texts]).encode()
+    done = subprocess.run([sys.executable, "-m", __name__], input=asked, capture_output=True)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise QualityError(said[-1] if said else f"espeak-ng ended with {done.returncode}")
+    with np.load(io.BytesIO(done.stdout)) as made:
+        return [made[str(i)] for i in range(len(texts))], int(made["rate"])
+
+
+def _main() -> None:
+    language, *texts = json.load(sys.stdin.buffer)
     try:
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            return pool.submit(_speak, list(texts), language).result()
+        spoken, rate = _speak(texts, language)
+    except QualityError as error:
+        sys.exit(str(error))
     except (ImportError, OSError, AttributeError) as error:
-        raise RuntimeError(f"espeak-ng's library cannot be used: {error}") from error
+        sys.exit(f"espeak-ng's library cannot be used: {error}")
+    out = io.BytesIO()
+    arrays: dict[str, Any] = {str(i): samples for i, samples in enumerate(spoken)}
+    np.savez(out, rate=np.array(rate), **arrays)
+    sys.stdout.buffer.write(out.getvalue())
+
+
+if __name__ == "__main__":
+    _main()

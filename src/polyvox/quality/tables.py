@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from recipes.evaluation.intervals import Interval, Statistic, bootstrap, correlation, mean, percentage, ratio
+from polyvox.errors import QualityError
+from polyvox.quality.intervals import Interval, Statistic, bootstrap, correlation, mean, percentage, ratio
 
 NATURAL = "recording"
 ANOTHER = "another take of it"
@@ -78,24 +80,47 @@ class Table:
         """Refuse a table that cannot be read.
 
         Raises:
-            SystemExit: an anchor row, or one of its figures, is missing.
+            QualityError: an anchor row, or one of its figures, is missing.
         """
         for anchor in self.anchors:
             missing = [f.title for f in self.figures if f.name not in self.rows.get(anchor, {})]
             if missing:
                 what = f"has no {missing[0]}" if anchor in self.rows else "is missing"
-                raise SystemExit(f"table '{self.name}' is not printed: its anchor row '{anchor}' {what}")
+                raise QualityError(f"table '{self.name}' is not printed: its anchor row '{anchor}' {what}")
 
     def markdown(self) -> str:
         """The table, each figure with its 95% interval below it."""
         self.check()
         lines = ["| | clips | " + " | ".join(f.title for f in self.figures) + " |"]
         lines.append("| --- " + "| ---: " * (len(self.figures) + 1) + "|")
+        for name, clips, cells in self.cells():
+            said = (value + (f"<br><sub>{interval}</sub>" if interval else "") for value, interval in cells)
+            lines.append(f"| {name} | {clips} | " + " | ".join(said) + " |")
+        return "\n".join(lines)
+
+    def cells(self) -> Iterator[tuple[str, int, list[tuple[str, str]]]]:
+        """Row by row: its name, over how many clips, and every figure and its interval as they are printed."""
+        self.check()
         for name, row in self.rows.items():
             clips = max((interval.clips for interval in row.values()), default=0)
-            cells = [_cell(row.get(f.name), f.decimals) for f in self.figures]
-            lines.append(f"| {name} | {clips} | " + " | ".join(cells) + " |")
-        return "\n".join(lines)
+            yield name, clips, [_cell(row.get(f.name), f.decimals) for f in self.figures]
+
+    def json(self) -> dict[str, dict[str, dict[str, float | int | None]]]:
+        """Every figure of every row with its interval, as JSON has it; what is no number is None."""
+        self.check()
+        return {
+            row: {
+                name: {
+                    "value": _number(interval.value),
+                    "low": _number(interval.low),
+                    "high": _number(interval.high),
+                    "clips": interval.clips,
+                    "sentences": interval.sentences,
+                }
+                for name, interval in figures.items()
+            }
+            for row, figures in self.rows.items()
+        }
 
     def counts(self) -> str:
         """How many clips each figure of the anchor rows stands on, where they differ."""
@@ -108,8 +133,13 @@ class Table:
         return f"{most.clips} clips of {most.sentences} sentences" + (f"; {', '.join(fewer)}" if fewer else "")
 
 
-def _cell(interval: Interval | None, decimals: int) -> str:
-    if interval is None or np.isnan(interval.value):
-        return "–"
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 5)
+
+
+def _cell(interval: Interval | None, decimals: int) -> tuple[str, str]:
+    """A figure, and its interval where that says more."""
+    if interval is None or math.isnan(interval.value):
+        return "–", ""
     low, high = f"{interval.low:.{decimals}f}", f"{interval.high:.{decimals}f}"
-    return f"{interval.value:.{decimals}f}" + ("" if low == high else f"<br><sub>{low} to {high}</sub>")
+    return f"{interval.value:.{decimals}f}", "" if low == high else f"{low} to {high}"
