@@ -55,6 +55,11 @@ class Batch:
         return torch.gather(encoded, 1, index)
 
 
+def classes_of(symbols: list[str]) -> Tensor:
+    """PAUSE, PHONE or MARK of every symbol, int64 [symbols]."""
+    return torch.tensor([PAUSE if is_pause(s) else MARK if is_mark(s) else PHONE for s in symbols])
+
+
 @dataclass(slots=True)
 class Corpus:
     """A corpus's clips, by split, and what the model needs to know of them."""
@@ -69,7 +74,7 @@ class Corpus:
     @property
     def classes(self) -> Tensor:
         """PAUSE, PHONE or MARK of every symbol."""
-        return torch.tensor([PAUSE if is_pause(s) else MARK if is_mark(s) else PHONE for s in self.symbols])
+        return classes_of(self.symbols)
 
     @classmethod
     def load(cls, folder: Path) -> Corpus:

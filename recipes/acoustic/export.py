@@ -21,11 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from recipes.acoustic.data import Corpus, Item
-from recipes.acoustic.model import FLAGS, Acoustic, Config, upsample
+from recipes.acoustic.model import PHONE, Acoustic, Config, upsample
+from recipes.acoustic.predictors import VotedDurations, VotedProsody, guess
+from recipes.acoustic.train_predictors import load_voters
 from recipes.features import CONTRACT, HOP, SAMPLE_RATE
 from recipes.onnx_tools import as_stored, check_context, check_network, export_network, run_network
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
+# The standard deviation of log F0 within a clip, of the recordings'.
+SPREAD = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +87,62 @@ NEIGHBOURS: Mapping[str, str | None] = {
 def adopt_unseen(model: Acoustic, symbols: list[str], seen: Tensor) -> None:
     """Give symbols that training never saw the embedding of their neighbour, in place of a random one."""
     ids = {symbol: i for i, symbol in enumerate(symbols)}
-    rows = model.text_encoder.embedding.weight
+    tables = [module.weight for module in model.modules() if isinstance(module, nn.Embedding)]
     with torch.no_grad():
         for i, symbol in enumerate(symbols):
             if seen[i]:
                 continue
+            found: int | None = None
             neighbour: str | None = symbol
             for _ in range(4):
                 neighbour = NEIGHBOURS.get(neighbour) if neighbour else None
                 if neighbour in ids and seen[ids[neighbour]]:
-                    rows[i] = rows[ids[neighbour]]
+                    found = ids[neighbour]
                     break
-            else:
-                rows[i] = 0
+            for rows in tables:
+                rows[i] = 0 if found is None else rows[found]
 
 
-@torch.no_grad()
-def measure_pace(model: Acoustic, items: list[Item]) -> float:
-    """Natural over predicted length of the phones of `items`: what the export multiplies predictions by."""
+def set_pace(model: Acoustic, items: list[Item], classes: Tensor) -> None:
+    """Make the phones of `items` as long in sum as the recorded ones."""
     natural = predicted = 0.0
     for item in items:
-        mask = torch.ones(1, len(item.tokens))
-        hidden = model.text_encoder(item.tokens.unsqueeze(0), mask)
-        phone = hidden[0, :, -FLAGS]
-        frames = torch.exp(model.duration_predictor.log_durations(hidden, mask)[0]) - 1
-        natural += float((item.durations * phone).sum())
-        predicted += float((frames * phone).sum())
-    return natural / predicted
+        phone = classes[item.tokens] == PHONE
+        natural += float(item.durations[phone].sum())
+        predicted += float(torch.expm1(guess(model, item.tokens).log_durations)[phone].sum())
+    predictor = model.duration_predictor
+    joint = predictor.joint if isinstance(predictor, VotedDurations) else predictor
+    joint.pace.fill_(natural / predicted)
+    print(f"phones are made {natural / predicted:.3f} times as long")
+
+
+def measure_gain(model: Acoustic, natural: list[Item], texts: list[Item], spread: float) -> float:
+    """What makes the predicted melodies of `texts` (whose recordings are not looked at) as lively as recorded ones.
+
+    Args:
+        model: with voters, whose gain is 1.
+        natural: clips whose recorded melody shows how lively the speaker is.
+        texts: clips whose symbols are predicted; training must not have known them.
+        spread: the share of the natural standard deviation within a clip that is wanted.
+    """
+
+    def lively(pitch: Tensor, voiced: Tensor) -> float:
+        return float(pitch.mean(-1)[voiced].std())
+
+    wanted = np.mean([lively(item.pitch, (item.voiced > 0.5) & (item.durations > 0)) for item in natural])
+    guesses = [guess(model, item.tokens) for item in texts]
+    found = np.mean([lively(said.pitch, (said.voiced > 0) & (said.durations > 0)) for said in guesses])
+    return float(spread * wanted / found)
+
+
+def add_voters(model: Acoustic, path: Path, corpus: Corpus, spread: float) -> None:
+    """Let the voters of `recipes.acoustic.train_predictors` have their say in durations, pitch and energy."""
+    voters = load_voters(path, corpus.symbols, corpus.classes)
+    prosody = VotedProsody(model.prosody_predictor, voters["pitch"])
+    model.duration_predictor = VotedDurations(model.duration_predictor, voters["duration"])  # type: ignore[assignment]
+    model.prosody_predictor = prosody  # type: ignore[assignment]
+    prosody.gain.fill_(measure_gain(model, corpus.train, corpus.dev, spread))
+    print(f"{len(voters['pitch'].members)} voters; melodies widened {float(prosody.gain):.2f} times")
 
 
 def load(checkpoint: Path) -> tuple[Acoustic, list[str], Tensor, int]:
@@ -134,8 +167,8 @@ def example(model: Acoustic, rows: list[Tensor]) -> dict[str, Tensor]:
         made["tokens_mask"][i, : len(row)] = 1
     made |= {"speed": torch.ones(count), "pitch": torch.zeros(count), "energy": torch.zeros(count)}
     made["hidden"] = model.text_encoder(made["tokens"], made["tokens_mask"])
-    made["durations"] = model.duration_predictor(made["hidden"], made["tokens_mask"], made["speed"])
-    prosody = model.prosody_predictor(made["hidden"], made["tokens_mask"], made["pitch"], made["energy"])
+    made["durations"] = model.duration_predictor(*(made[n] for n in signature(model, "duration_predictor")[0]))
+    prosody = model.prosody_predictor(*(made[n] for n in signature(model, "prosody_predictor")[0]))
     made |= dict(zip(("encoded_tokens", "token_pitch", "token_energy"), prosody, strict=True))
     frames = max(1, int(made["durations"].sum(1).max()))
     made["encoded"] = torch.zeros(count, frames, model.config.width)
@@ -148,6 +181,14 @@ def example(model: Acoustic, rows: list[Tensor]) -> dict[str, Tensor]:
         made["token_frames"][i, : len(index)] = length
         made["frames_mask"][i, : len(index)] = 1
     return made
+
+
+def signature(model: Acoustic, network: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Inputs and outputs of a network: predictors with voters read the tokens as well."""
+    inputs, outputs = SIGNATURES[network]
+    if isinstance(getattr(model, network), VotedDurations | VotedProsody):
+        inputs = (inputs[0], "tokens", *inputs[1:])
+    return inputs, outputs
 
 
 def _axes(name: str, network: str, config: Config) -> tuple[str | int, ...]:
@@ -166,7 +207,8 @@ def export_networks(model: Acoustic, rows: list[Tensor], out: Path) -> dict[str,
     config, entries = model.config, {}
     made = example(model, rows)
     alone = [example(model, [row]) for row in (rows[0], rows[0][:1], torch.cat(rows * 20)[:600])]
-    for name, (inputs, outputs) in SIGNATURES.items():
+    for name in SIGNATURES:
+        inputs, outputs = signature(model, name)
         module: nn.Module = getattr(model, name)
         axes = {tensor: ("batch", *_axes(tensor, name, config)) for tensor in (*inputs, *outputs)}
         path = out / f"{name}.onnx"
@@ -265,6 +307,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="a checkpoint of recipes.acoustic.train")
     parser.add_argument("--corpus", type=Path, required=True, help="its corpus's work folder, to measure the pace")
+    parser.add_argument("--predictors", type=Path, help="what recipes.acoustic.train_predictors wrote")
+    parser.add_argument(
+        "--spread", type=float, default=SPREAD, help=f"of melodies, of the recordings' (default: {SPREAD})"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the addon's folder")
     parser.add_argument("--name", help="the voice's name (default: the addon folder's name)")
     parser.add_argument("--language", default="en-us", help="espeak's name of the language (default: en-us)")
@@ -275,9 +321,10 @@ def main() -> None:
     torch.set_num_threads(1)
     model, symbols, seen, step = load(args.checkpoint)
     corpus = Corpus.load(args.corpus)
+    if args.predictors is not None:
+        add_voters(model, args.predictors, corpus, args.spread)
     adopt_unseen(model, symbols, seen)
-    model.duration_predictor.pace.fill_(measure_pace(model, corpus.dev + corpus.train[:200]))
-    print(f"step {step}, pace {float(model.duration_predictor.pace):.3f}")
+    set_pace(model, corpus.train[:300], corpus.classes)
     networks = export_networks(model, [item.tokens for item in corpus.dev[:3]], args.out)
     (args.out / "symbols.txt").write_text("".join(f"{symbol}\n" for symbol in symbols), "utf-8")
     longest = max(len(item.tokens) for item in corpus.train)

@@ -190,15 +190,18 @@ class DurationPredictor(nn.Module):
         """log(1 + frames) [B, T]: what is trained."""
         return self.predictor(hidden, tokens_mask.unsqueeze(-1)).squeeze(-1)
 
-    def forward(self, hidden: Tensor, tokens_mask: Tensor, speed: Tensor) -> Tensor:
-        """See the class."""
+    def frames(self, logs: Tensor, hidden: Tensor, tokens_mask: Tensor, speed: Tensor) -> Tensor:
+        """Whole frames of log(1 + frames) [B, T]: a phone has one at least, a mark none."""
         phone, mark = hidden[..., -FLAGS], hidden[..., -FLAGS + 1]
-        frames = torch.exp(self.log_durations(hidden, tokens_mask)) - 1
-        frames = frames * (1 + (self.pace - 1) * phone) / speed.unsqueeze(-1)
+        frames = (torch.exp(logs) - 1) * (1 + (self.pace - 1) * phone) / speed.unsqueeze(-1)
         # Half up, a hair beside the half, where clamped values and speeds like 2 would sit exactly.
         whole = torch.floor(frames + 0.5003)
         whole = torch.maximum(whole, phone.round()) * (1 - mark.round()) * tokens_mask
         return whole.to(torch.int64)
+
+    def forward(self, hidden: Tensor, tokens_mask: Tensor, speed: Tensor) -> Tensor:
+        """See the class."""
+        return self.frames(self.log_durations(hidden, tokens_mask), hidden, tokens_mask, speed)
 
 
 class ProsodyPredictor(nn.Module):
@@ -230,7 +233,18 @@ class ProsodyPredictor(nn.Module):
         self, hidden: Tensor, tokens_mask: Tensor, pitch: Tensor, energy: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """pitch: shift in semitones; energy: shift in decibels. token_pitch is in Hz, 0 where unvoiced."""
-        values, loudness, voiced = self.predict(hidden, tokens_mask)
+        return self.shift(hidden, tokens_mask, self.predict(hidden, tokens_mask), pitch, energy)
+
+    def shift(
+        self,
+        hidden: Tensor,
+        tokens_mask: Tensor,
+        predicted: tuple[Tensor, Tensor, Tensor],
+        pitch: Tensor,
+        energy: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` returns, of what `predict` returns."""
+        values, loudness, voiced = predicted
         values = values + (pitch * (SEMITONE / self.scales[0, 1])).view(-1, 1, 1)
         loudness = loudness + (energy * (DECIBEL / self.scales[1, 1])).unsqueeze(-1)
         hertz = torch.exp(values.mean(-1) * self.scales[0, 1] + self.scales[0, 0])
