@@ -22,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 SECTIONS = {
     "first_audio": "First audio",
     "overhead": "Overhead, and what streaming costs",
+    "vocoder": "The vocoder",
     "memory": "Memory and start",
     "equality": "Equality",
     "concurrency": "Several listeners at once",

@@ -435,7 +435,7 @@ def test_a_decoder_forgets_what_no_window_reads_any_more(sizes, monkeypatch):
             super().append(chunk, where)
             held.append(self.stop - self.start)
 
-    monkeypatch.setattr("polyvox.blocks.decoder.Rows", Watched)
+    monkeypatch.setattr("polyvox.blocks.windowed.Rows", Watched)
     upstream = ({"mel": np.full((5, 2), n, np.float32)} for n in range(200))
     stream = connect(blocks.Decoder(tiny.parts(tiny.blur(sizes=sizes))), {}, upstream)
     stream.ask(10)

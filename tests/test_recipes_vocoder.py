@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from polyvox.blocks import Excitation
+from polyvox.blocks import Excitation, PhaseRefiner
 
 torch = pytest.importorskip("torch", reason="the recipes need torch")
 pytest.importorskip("onnx", reason="the recipes need onnx")
@@ -12,12 +12,14 @@ from recipes.features import BANDS, CONTRACT, HOP, SAMPLE_RATE, log_mel, mel_fil
 from recipes.onnx_tools import check_context, export_network  # noqa: E402
 from recipes.vocoder.export import _compute_tables  # noqa: E402
 from recipes.vocoder.model import (  # noqa: E402
+    BINS,
     ExportedPitch,
     ExportedVocoder,
     PitchNetwork,
     Vocoder,
     VocoderSize,
 )
+from recipes.vocoder.refine import BALANCE, refine, to_hops, to_spectrum  # noqa: E402
 from recipes.vocoder.source import continuous_f0, pulses  # noqa: E402
 
 SMALL = VocoderSize(width=16, blocks=2, kernel=3, expansion=2)
@@ -49,13 +51,14 @@ def test_the_dft_as_matrix_products_is_the_dft():
     exported = ExportedVocoder(SMALL)
     exported.load_state_dict(model.state_dict(), strict=False)
     with torch.no_grad():
-        torch.testing.assert_close(exported(**made), model(**made), atol=2e-5, rtol=1e-3)
+        for one, other in zip(exported(**made), model(**made), strict=True):
+            torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-3)
 
 
 def test_analysis_and_synthesis_give_the_signal_back():
     model = Vocoder(SMALL)
     signal = torch.randn(1, 12, HOP)
-    again = model._inverse_dft(*model._dft(signal))
+    again = to_hops(to_spectrum(signal, model.window), model.window)
     torch.testing.assert_close(again[:, 3:-3], signal[:, 3:-3], atol=1e-5, rtol=0)
 
 
@@ -65,8 +68,10 @@ def test_padding_behind_the_mask_is_the_utterance_s_edge():
         alone = model(**{name: tensor[:, :20] for name, tensor in made.items()})
         made["frames_mask"][:, 20:] = 0
         padded = model(**made)
-    torch.testing.assert_close(padded[:, : 20 * HOP], alone, atol=1e-5, rtol=0)
-    assert padded[:, 20 * HOP :].abs().max() == 0
+    for one, other in zip(padded, alone, strict=True):
+        torch.testing.assert_close(one[:, :20], other, atol=1e-4, rtol=0)
+    # What lies behind the mask may not sound: its magnitude is nothing.
+    assert padded[2][:, 20:].abs().max() == 0
 
 
 def test_the_exported_vocoder_keeps_its_context(tmp_path):
@@ -76,16 +81,16 @@ def test_the_exported_vocoder_keeps_its_context(tmp_path):
         "harmonics": ("batch", "frames", HOP),
         "noise": ("batch", "frames", HOP),
         "frames_mask": ("batch", "frames"),
-        "audio": ("batch", "samples"),
+        **dict.fromkeys(("real", "imag", "magnitude"), ("batch", "frames", BINS)),
     }
     path, made = tmp_path / "vocoder.onnx", inputs(60)
     export_network(ExportedVocoder(SMALL), made, axes, path, edit=_compute_tables, exact=("cos", "sin"))
     assert path.stat().st_size < 400_000, "the tables of the DFT are in the file"
     one = {name: tensor[:1].numpy() for name, tensor in made.items()}
     context = SMALL.context
-    check_context(path, one, axes, axis="frames", left=context, right=context, hop=HOP)
+    check_context(path, one, axes, axis="frames", left=context, right=context)
     with pytest.raises(AssertionError):
-        check_context(path, one, axes, axis="frames", left=context - 2, right=context, hop=HOP, tolerance=1e-9)
+        check_context(path, one, axes, axis="frames", left=context - 1, right=context, tolerance=1e-9)
 
 
 def test_pitch_is_the_same_to_the_last_bit_in_every_window(tmp_path):
@@ -122,6 +127,18 @@ def test_serving_makes_the_pulses_of_training():
     served = np.concatenate([chunk["harmonics"] for chunk in chunks])
     assert np.abs(served - trained).max() < 2e-2 * np.abs(trained).max()
     assert np.corrcoef(served.ravel(), trained.ravel())[0, 1] > 0.9999
+
+
+def test_serving_refines_as_training_does():
+    torch.manual_seed(0)
+    spectrum, magnitude = torch.randn(1, 20, BINS, dtype=torch.complex64) / 9, torch.rand(1, 20, BINS) / 9
+    trained = refine(spectrum, magnitude, Vocoder(SMALL).window, 3).flatten().numpy()
+    block = PhaseRefiner(2 * (BINS - 1), HOP, iterations=3, balance=BALANCE)
+    chunk = {"real": spectrum.real, "imag": spectrum.imag, "magnitude": magnitude}
+    chunk = {name: tensor[0].numpy() for name, tensor in chunk.items()}
+    served = np.concatenate([c["audio"] for c in block.stream({}, iter([chunk]))])
+    np.testing.assert_allclose(served, trained, atol=1e-6)
+    assert np.abs(served).max() > 0.005
 
 
 def test_unvoiced_frames_take_pitch_from_their_neighbours():

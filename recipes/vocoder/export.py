@@ -18,16 +18,17 @@ from onnx import TensorProto, helper, numpy_helper
 from recipes.corpus import SAMPLE_RATE
 from recipes.features import BANDS, CONTRACT, HOP, N_FFT
 from recipes.onnx_tools import check_context, export_network
-from recipes.vocoder.model import ExportedPitch, ExportedVocoder, VocoderSize
+from recipes.vocoder.model import BINS, ExportedPitch, ExportedVocoder, VocoderSize
+from recipes.vocoder.refine import BALANCE, ITERATIONS, RELAXATION
 
 
 def load(checkpoint: Path) -> tuple[ExportedVocoder, ExportedPitch, int]:
     """The averaged networks of a checkpoint, ready to export, and the step they were taken at."""
     saved = torch.load(checkpoint, weights_only=True)
-    vocoder, pitch = ExportedVocoder(VocoderSize(**saved["size"])), ExportedPitch()
-    averaged = torch.nn.ModuleList([vocoder, pitch])
     prefix = "module."
     weights = {n.removeprefix(prefix): w for n, w in saved["average"].items() if n.startswith(prefix)}
+    vocoder, pitch = ExportedVocoder(VocoderSize(**saved["size"])), ExportedPitch()
+    averaged = torch.nn.ModuleList([vocoder, pitch])
     missing, _ = averaged.load_state_dict(weights, strict=False)
     missing = [name for name in missing if name.split(".")[-1] not in ("cos", "sin")]
     if missing:
@@ -72,7 +73,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("work/vocoder/last.pt"))
     parser.add_argument("--out", type=Path, default=Path("work/addons/universal"))
     parser.add_argument("--name", default="universal")
-    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help="iterations of phase refinement")
     parser.add_argument("--data", default="", help="what the recordings are, for people")
     args = parser.parse_args()
     vocoder, pitch, step = load(args.checkpoint)
@@ -91,7 +93,8 @@ def main() -> None:
     check_context(args.out / "pitch.onnx", one, pitch_axes, axis="frames", left=context, right=context)
     axes = {
         "mel": ("batch", "frames", BANDS), "f0": ("batch", "frames"), "harmonics": ("batch", "frames", HOP),
-        "noise": ("batch", "frames", HOP), "frames_mask": ("batch", "frames"), "audio": ("batch", "samples"),
+        "noise": ("batch", "frames", HOP), "frames_mask": ("batch", "frames"),
+        "real": ("batch", "frames", BINS), "imag": ("batch", "frames", BINS), "magnitude": ("batch", "frames", BINS),
     }  # fmt: skip
     inputs = {"mel": mel, "f0": f0, "harmonics": hops, "noise": hops.flip(0), "frames_mask": mask}
     export_network(
@@ -99,7 +102,7 @@ def main() -> None:
     )
     one = {name: tensor[:1].numpy() for name, tensor in inputs.items()}
     wide = vocoder.size.context
-    check_context(args.out / "vocoder.onnx", one, axes, axis="frames", left=wide, right=wide, hop=HOP)
+    check_context(args.out / "vocoder.onnx", one, axes, axis="frames", left=wide, right=wide)
 
     def spec(*names: str | int) -> dict[str, object]:
         return {"dtype": "float32", "axes": list(names)}
@@ -107,7 +110,7 @@ def main() -> None:
     masked = {**spec("frames"), "fill": "mask"}
     manifest = {
         "format": 1, "name": args.name, "version": args.version, "kind": "vocoder", "license": "CC0-1.0",
-        "description": "One vocoder for every voice: harmonic source and noise, shaped at frame rate.",
+        "description": "One vocoder for every voice: harmonic source and noise, shaped at frame rate, phase refined.",
         "data": f"{args.data or 'Unnamed corpora'}; trained for {step} steps by recipes/vocoder.",
         "features": CONTRACT,
         "networks": {
@@ -123,14 +126,18 @@ def main() -> None:
                     "mel": spec("frames", BANDS), "f0": spec("frames"), "harmonics": spec("frames", HOP),
                     "noise": spec("frames", HOP), "frames_mask": masked,
                 },
-                "outputs": {"audio": spec("samples")},
-                "stream": {"axis": "frames", "left": wide, "right": wide, "hop": HOP},
+                "outputs": {name: spec("frames", BINS) for name in ("real", "imag", "magnitude")},
+                "stream": {"axis": "frames", "left": wide, "right": wide},
             },
         },
         "stack": [
             {"type": "Decoder", "network": "pitch", "keep": ["mel"]},
             {"type": "Excitation", "sample_rate": SAMPLE_RATE, "hop": HOP, "rest_below": -4.5},
             {"type": "Vocoder", "keep": ["mel", "f0"]},
+            {
+                "type": "PhaseRefiner", "fft": N_FFT, "hop": HOP,
+                "iterations": args.iterations, "relaxation": RELAXATION, "balance": BALANCE,
+            },
         ],
     }  # fmt: skip
     (args.out / "addon.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")

@@ -21,9 +21,11 @@ from torch.nn import functional as F
 
 from recipes.features import BANDS, HOP, N_FFT, mel_filters, window
 from recipes.onnx_tools import convolve_rows
+from recipes.vocoder.refine import frames_of
 
 BINS = N_FFT // 2 + 1
 OVERLAP = N_FFT // HOP
+LOUDEST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class VocoderSize:
     @property
     def context(self) -> int:
         """Frames of mel on each side that a frame of audio can depend on."""
-        return max((self.blocks + 1) * (self.kernel // 2) + OVERLAP // 2, OVERLAP)
+        return max((self.blocks + 1) * (self.kernel // 2), OVERLAP // 2)
 
 
 class ConvNeXt(nn.Module):
@@ -113,34 +115,6 @@ class ExportedPitch(PitchNetwork):
         return self.scaled(wide(self.features(mel, frames_mask)))[:, :, 0]
 
 
-def _frames_of(signal: Tensor) -> Tensor:
-    """Cut hops [batch, frames, HOP] into overlapping analysis frames [batch, frames, N_FFT].
-
-    Frame t covers hops t - 1.5 .. t + 2.5 (see EDGE in recipes.features):
-
-        hops        |  t-2  |  t-1  |   t   |  t+1  |  t+2  |
-        frame t         [ half | t-1  |  t  | t+1 | half ]
-    """
-    half = HOP // 2
-    padded = F.pad(signal, (0, 0, 2, 2))
-    before, after = padded[:, :-4, half:], padded[:, 4:, :half]
-    return torch.cat([before, padded[:, 1:-3], padded[:, 2:-2], padded[:, 3:-1], after], dim=2)
-
-
-def _overlap_add(frames: Tensor) -> Tensor:
-    """Add overlapping frames [batch, frames, N_FFT] up into hops [batch, frames, HOP]; inverse of `_frames_of`."""
-    half = HOP // 2
-    padded = F.pad(frames, (0, 0, 2, 2))
-    # The parts of neighbours' frames that fall into this hop.
-    later, earlier = padded[:, 4:, :half], padded[:, :-4, -half:]
-    out = (
-        padded[:, 3:-1, half : half + HOP]
-        + padded[:, 2:-2, half + HOP : half + 2 * HOP]
-        + padded[:, 1:-3, half + 2 * HOP : half + 3 * HOP]
-    )
-    return out + torch.cat([earlier, later], dim=2)
-
-
 class Vocoder(nn.Module):
     """mel, pulse train and noise -> audio."""
 
@@ -154,8 +128,10 @@ class Vocoder(nn.Module):
             ConvNeXt(width, size.kernel, size.expansion, 1 / size.blocks) for _ in range(size.blocks)
         )
         self.leave_norm = nn.LayerNorm(width)
-        # Per bin: log gain of the pulses, their phase as a complex number, log gain of the noise.
+        # Per bin, for the phase: log gain of the pulses, their phase as a complex number, log gain of the noise.
         self.head = nn.Linear(width, 4 * BINS)
+        # Per bin, for the magnitude: log gains of the pulses and of the noise.
+        self.level = nn.Linear(width, 2 * BINS)
         nn.init.normal_(self.head.weight, std=0.01)
         with torch.no_grad():
             bias = torch.zeros(4, BINS)
@@ -176,38 +152,44 @@ class Vocoder(nn.Module):
         return self.enter(x.transpose(1, 2)).transpose(1, 2)
 
     def _dft(self, hops: Tensor) -> tuple[Tensor, Tensor]:
-        spectrum = torch.fft.rfft((_frames_of(hops) * self.window).float())
+        spectrum = torch.fft.rfft((frames_of(hops) * self.window).float())
         return spectrum.real, spectrum.imag
 
-    def _inverse_dft(self, real: Tensor, imag: Tensor) -> Tensor:
-        frames = torch.fft.irfft(torch.complex(real.float(), imag.float()), n=N_FFT)
-        # Four overlapping squared Hann windows sum to 1.5.
-        return _overlap_add(frames * self.window / 1.5)
-
-    def forward(self, mel: Tensor, f0: Tensor, harmonics: Tensor, noise: Tensor, frames_mask: Tensor) -> Tensor:
-        """Speak.
+    def forward(
+        self, mel: Tensor, f0: Tensor, harmonics: Tensor, noise: Tensor, frames_mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Shape pulses and noise.
 
         mel [batch, frames, 80]; f0 [batch, frames] in Hz; harmonics (a pulse train: cosines of amplitude 1) and noise
-        (unit variance) [batch, frames, 256]; mask [batch, frames] -> audio [batch, frames * 256].
+        (unit variance) [batch, frames, 256]; mask [batch, frames] -> the real and imaginary part of a spectrum whose
+        phase is to be believed, and the magnitude to be believed, each [batch, frames, 513].
         """
         mask = frames_mask.unsqueeze(2)
+        # Nothing speaks as loud as e^4: without a bound, features that are no speech would shake the networks.
+        mel = mel.clamp(max=LOUDEST)
         pitch = torch.log(f0.clamp(min=20.0)).unsqueeze(2) - 5.0
         x = torch.cat([(mel + 5) / 3, pitch], dim=2) * mask
         x = self.enter_norm(self.first(x)) * mask
         for block in self.blocks:
             x = block(x, mask)
-        gain, real, imag, noise_gain = self.head(self.leave_norm(x)).chunk(4, dim=2)
+        x = self.leave_norm(x)
+        gain, real, imag, noise_gain = self.head(x).float().chunk(4, dim=2)
+        level, noise_level = self.level(x).float().chunk(2, dim=2)
         base = torch.log(torch.exp(mel) @ self.spread + 1e-5)
         # A pulse's spectrum has peaks of half the window's sum; noise has the window's root energy.
-        loud = torch.exp((base + gain - math.log(N_FFT / 4)).clamp(max=4.0))
+        pulse_base, noise_base = base - math.log(N_FFT / 4), base - 0.5 * math.log(N_FFT * 3 / 8)
+        loud = torch.exp((pulse_base + gain).clamp(max=4.0))
         turn = loud * torch.rsqrt(real * real + imag * imag + 1e-6)
-        hiss = torch.exp((base + noise_gain - 0.5 * math.log(N_FFT * 3 / 8)).clamp(max=4.0)) * mask
+        hiss = torch.exp((noise_base + noise_gain).clamp(max=4.0)) * mask
         turn = turn * mask
         pulse_real, pulse_imag = self._dft(harmonics * mask)
         noise_real, noise_imag = self._dft(noise * mask)
         out_real = turn * (real * pulse_real - imag * pulse_imag) + hiss * noise_real
         out_imag = turn * (real * pulse_imag + imag * pulse_real) + hiss * noise_imag
-        return (self._inverse_dft(out_real, out_imag) * mask).flatten(1)
+        floor = torch.exp((noise_base + noise_level).clamp(max=4.0)) * math.sqrt(N_FFT * 3 / 8)
+        combs = torch.exp((pulse_base + level).clamp(max=4.0)).square() * (pulse_real.square() + pulse_imag.square())
+        magnitude = torch.sqrt(combs + floor.square() + 1e-12) * mask
+        return out_real, out_imag, magnitude
 
 
 class ExportedVocoder(Vocoder):
@@ -229,12 +211,5 @@ class ExportedVocoder(Vocoder):
         return convolve_rows(self.enter, x)
 
     def _dft(self, hops: Tensor) -> tuple[Tensor, Tensor]:
-        frames = _frames_of(hops) * self.hann.view(N_FFT)
+        frames = frames_of(hops) * self.hann.view(N_FFT)
         return frames @ self.cos, -(frames @ self.sin)
-
-    def _inverse_dft(self, real: Tensor, imag: Tensor) -> Tensor:
-        # All bins but the first and last stand for two.
-        inner = torch.arange(BINS) % (BINS - 1) > 0
-        fold = (1.0 + inner.float()) / (1.5 * N_FFT)
-        frames = (real * fold) @ self.cos.transpose(0, 1) - (imag * fold) @ self.sin.transpose(0, 1)
-        return _overlap_add(frames * self.hann.view(N_FFT))

@@ -3,7 +3,8 @@
     python -m recipes.vocoder.train work/kathleen work/kerstin --out work/vocoder --minutes 90
 
 Resumes from `work/vocoder/last.pt`. The learning rate follows wall-clock time, so that a run of any length ends well.
-Only magnitudes are compared (several STFT resolutions and the mel): the phase comes from the oscillator.
+Only magnitudes are compared (several STFT resolutions and the mel): the phase comes from the oscillator, and from its
+refinement, which the last part of the training goes through. `curve.jsonl` gets a row every five minutes.
 """
 
 from __future__ import annotations
@@ -17,98 +18,120 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from recipes.features import HOP, Features, mel_filters
+from recipes.features import HOP, Features
+from recipes.vocoder.data import Crops
+from recipes.vocoder.listening import wideband_pesq
+from recipes.vocoder.losses import MagnitudeLoss, SpectralLoss
 from recipes.vocoder.model import PitchNetwork, Vocoder, VocoderSize
-from recipes.vocoder.source import continuous_f0, pulses
-
-RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128), (256, 64), (128, 32))
-
-
-class Crops:
-    """Random crops of equal length from several corpora; every speaker is drawn by its square-rooted share."""
-
-    def __init__(self, folders: list[Path], frames: int, seed: int) -> None:
-        self.frames = frames
-        self.random = np.random.default_rng(seed)
-        self.corpora = []
-        for folder in folders:
-            features = Features.load(folder)
-            raw = np.load(folder / "f0.npy")
-            f0 = np.concatenate([continuous_f0(raw[c.rows]) for c in features.clips])
-            clips = [c for c in features.clips if c.split == "train" and c.frames > frames]
-            lengths = np.array([c.frames for c in clips], dtype=np.float64)
-            self.corpora.append((features, f0, raw > 0, clips, lengths / lengths.sum(), lengths.sum()))
-        shares = np.sqrt([c[5] for c in self.corpora])
-        self.shares = shares / shares.sum()
-
-    def draw(self, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """audio [batch, samples], mel [batch, frames, 80], f0 and voiced [batch, frames]."""
-        audio, mel, f0, voiced = [], [], [], []
-        for which in self.random.choice(len(self.corpora), batch, p=self.shares):
-            features, pitch, voice, clips, weights, _ = self.corpora[which]
-            clip = clips[self.random.choice(len(clips), p=weights)]
-            first = clip.first_frame + int(self.random.integers(0, clip.frames - self.frames + 1))
-            rows = slice(first, first + self.frames)
-            # Loudness is not the speaker: spread it, so that quiet and loud features are known ones.
-            gain = float(np.exp(self.random.normal(0, 0.4)))
-            audio.append(features.audio[rows.start * HOP : rows.stop * HOP].astype(np.float32) / 32768 * gain)
-            mel.append(np.maximum(features.mel[rows] + math.log(gain), math.log(1e-5)))
-            f0.append(pitch[rows])
-            voiced.append(voice[rows])
-        return tuple(torch.from_numpy(np.stack(x)).float() for x in (audio, mel, f0, voiced))  # type: ignore[return-value]
+from recipes.vocoder.refine import TRAINED, refine, to_hops
+from recipes.vocoder.source import pulses
 
 
-class SpectralLoss(torch.nn.Module):
-    """Distance of magnitudes: logarithmic and relative L1 at each resolution, and the log-mel's L1."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.windows = [torch.hann_window(n) for n, _ in RESOLUTIONS]
-        self.filters = torch.from_numpy(mel_filters())
-
-    def forward(self, made: Tensor, true: Tensor) -> Tensor:
-        """made, true [batch, samples] -> [] (the first and last half frame, cut by the crop, do not count)."""
-        total = torch.zeros(())
-        for (n_fft, hop), window in zip(RESOLUTIONS, self.windows, strict=True):
-            scale = float(window.square().sum().rsqrt())
-            a, b = (
-                torch.stft(x, n_fft, hop, window=window, center=False, return_complex=True).abs() * scale
-                for x in (made, true)
-            )
-            log = (torch.log(a + 1e-4) - torch.log(b + 1e-4)).abs().mean()
-            relative = ((a - b).square().sum().sqrt()) / (b.square().sum().sqrt() + 1e-3)
-            total = total + log + 0.5 * relative
-            if n_fft == 1024:
-                mels = [torch.log((m / scale).transpose(1, 2) @ self.filters.T + 1e-5) for m in (a, b)]
-                total = total + (mels[0] - mels[1]).abs().mean()
-        return total / len(RESOLUTIONS)
-
-
-def speak(vocoder: Vocoder, pitch: PitchNetwork, mel: Tensor, f0: Tensor | None = None) -> Tensor:
-    """mel [batch, frames, 80] -> audio [batch, samples], with F0 from the mel unless it is given."""
+def shape(vocoder: Vocoder, pitch: PitchNetwork, mel: Tensor, f0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """mel [batch, frames, 80] -> spectrum (complex) and magnitude, with F0 from the mel unless it is given."""
     mask = torch.ones(mel.shape[:2])
     if f0 is None:
         with torch.no_grad():
             f0 = pitch(mel, mask).float()
     harmonics = pulses(f0, torch.rand(len(f0)))
-    return vocoder(mel, f0, harmonics, torch.randn_like(harmonics), mask)
+    real, imag, magnitude = vocoder(mel, f0, harmonics, torch.randn_like(harmonics), mask)
+    return torch.complex(real, imag), magnitude
 
 
-def _dev_loss(vocoder: Vocoder, pitch: PitchNetwork, folders: list[Path], loss: SpectralLoss) -> dict[str, float]:
+def _dev(vocoder: Vocoder, pitch: PitchNetwork, folders: list[Path]) -> dict[str, float]:
+    """Each corpus's loss and PESQ, over a few clips of its split dev."""
+    state = torch.random.get_rng_state()
     torch.manual_seed(1)
     rows: dict[str, float] = {}
+    loss = SpectralLoss()
     with torch.no_grad():
         for folder in folders:
             features = Features.load(folder)
-            losses = []
-            for clip in [c for c in features.clips if c.split == "dev"][:6]:
+            losses, scores = [], []
+            for clip in [c for c in features.clips if c.split == "dev"][:8]:
                 mel = torch.from_numpy(features.mel[clip.rows][None].copy())
                 true = torch.from_numpy(features.audio[clip.samples].astype(np.float32) / 32768)
-                losses.append(float(loss(speak(vocoder, pitch, mel), true[None])))
+                made = refine(*shape(vocoder, pitch, mel), vocoder.window).flatten(1)
+                losses.append(float(loss(made, true[None])))
+                scores.append(wideband_pesq(made[0].numpy(), true.numpy()))
             rows[folder.name] = float(np.mean(losses))
+            rows[f"{folder.name}_pesq"] = float(np.mean(scores))
+    torch.random.set_rng_state(state)
     return rows
+
+
+class Training:
+    """Networks, their running averages, the optimizer and the losses: what a checkpoint holds and a step changes."""
+
+    def __init__(self, size: VocoderSize, rate: float, weight: float) -> None:
+        self.size, self.weight = size, weight
+        self.vocoder, self.pitch = Vocoder(size), PitchNetwork()
+        self.networks = nn.ModuleList([self.vocoder, self.pitch])
+        self.average = torch.optim.swa_utils.AveragedModel(
+            self.networks, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
+        )
+        self.parameters = list(self.networks.parameters())
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+        self.spectral, self.magnitudes = SpectralLoss(), MagnitudeLoss()
+        self.done = 0
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Take over a checkpoint's averaged weights, and nothing else of it."""
+        averaged = torch.load(checkpoint, weights_only=True)["average"]
+        weights = {n.removeprefix("module."): w for n, w in averaged.items() if n.startswith("module.")}
+        self.networks.load_state_dict(weights)
+        self.average.module.load_state_dict(weights)
+
+    def save(self, path: Path, seconds: float) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {
+            "networks": self.networks.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "step": self.done, "seconds": seconds,
+            "size": asdict(self.size),
+        }  # fmt: skip
+        torch.save(state, path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").replace(path)
+
+    def resume(self, path: Path) -> float:
+        """Go on from a checkpoint; returns the seconds spent so far."""
+        saved = torch.load(path, weights_only=True)
+        self.networks.load_state_dict(saved["networks"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.done = saved["step"]
+        return float(saved["seconds"])
+
+    def step(self, crops: tuple[Tensor, Tensor, Tensor, Tensor], rate: float, refined: bool) -> tuple[float, ...]:
+        """One step at a learning rate; returns the losses of the audio, the magnitude and F0."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        audio, mel, f0, voiced = crops
+        mask = torch.ones(mel.shape[:2])
+        with torch.autocast("cpu", torch.bfloat16):
+            heard = self.pitch(mel, mask)
+        pitch_loss = ((torch.log(heard.float()) - torch.log(f0)).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+        # Recorded F0 at first; then what the pitch network hears, as it will be when speaking.
+        given = f0 if self.done < 2000 else heard.detach().float()
+        harmonics = pulses(given, torch.rand(len(f0)))
+        with torch.autocast("cpu", torch.bfloat16):
+            real, imag, magnitude = self.vocoder(mel, given, harmonics, torch.randn_like(harmonics), mask)
+        spectrum, window = torch.complex(real, imag), self.vocoder.window
+        truth = audio.view(len(audio), -1, HOP)
+        spectral = self.spectral(to_hops(spectrum, window).flatten(1), audio)
+        if refined:
+            # The crop's ends lack neighbours, and refinement spreads that a little.
+            made = refine(spectrum, magnitude, window, TRAINED)[:, 3:-3]
+            spectral = 0.5 * (spectral + self.spectral(made.flatten(1), truth[:, 3:-3].flatten(1)))
+        magnitudes = self.magnitudes(magnitude, audio)
+        self.optimizer.zero_grad(set_to_none=True)
+        (spectral + self.weight * magnitudes + pitch_loss).backward()
+        nn.utils.clip_grad_norm_(self.parameters, 5.0)
+        self.optimizer.step()
+        self.average.update_parameters(self.networks)
+        self.done += 1
+        return spectral.item(), magnitudes.item(), pitch_loss.item()
 
 
 def main() -> None:
@@ -117,80 +140,62 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="corpora after recipes.features and recipes.pitch")
     parser.add_argument("--out", type=Path, default=Path("work/vocoder"))
     parser.add_argument("--minutes", type=float, default=90, help="the length of the whole schedule")
+    parser.add_argument("--steps", type=int, help="end the schedule after so many steps instead")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=80, help="frames a crop")
     parser.add_argument("--rate", type=float, default=8e-4, help="peak learning rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a checkpoint to take the weights of, with a schedule of its own")
+    parser.add_argument("--magnitude", type=float, default=1.0, help="weight of the magnitude's own loss")
+    parser.add_argument("--refine-from", type=float, default=0.5, help="share of the schedule without refinement")
+    parser.add_argument(
+        "--predicted", type=float, default=0.0, help="share of crops with predicted features, where there are any"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    size = VocoderSize()
-    vocoder, pitch, loss = Vocoder(size), PitchNetwork(), SpectralLoss()
-    average = torch.optim.swa_utils.AveragedModel(
-        torch.nn.ModuleList([vocoder, pitch]), multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999)
-    )
-    parameters = [*vocoder.parameters(), *pitch.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.rate, betas=(0.9, 0.98), weight_decay=0.01)
-    crops = Crops(args.folders, args.frames, args.seed)
-    step, spent = 0, 0.0
-    last = args.out / "last.pt"
+    training = Training(VocoderSize(), args.rate, args.magnitude)
+    last, spent = args.out / "last.pt", 0.0
     if last.exists():
-        saved = torch.load(last, weights_only=True)
-        average.load_state_dict(saved["average"])
-        vocoder.load_state_dict(saved["vocoder"], strict=False)
-        pitch.load_state_dict(saved["pitch"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step, spent = saved["step"], saved["seconds"]
-        crops = Crops(args.folders, args.frames, args.seed + step)
-        print(f"resumed at step {step}, minute {spent / 60:.1f}")
+        spent = training.resume(last)
+        print(f"resumed at step {training.done}, minute {spent / 60:.1f}")
+    elif args.start:
+        training.start_from(args.start)
+        training.done = 2000  # its F0 is to be trusted
+    crops = Crops(args.folders, args.frames, args.seed + training.done, args.predicted)
     started = time.monotonic() - spent
-    recent: list[tuple[float, float]] = []
-    next_save = spent + 120
-    while (spent := time.monotonic() - started) < args.minutes * 60:
-        progress = spent / (args.minutes * 60)
-        rate = args.rate * min(1.0, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        audio, mel, f0, voiced = crops.draw(args.batch)
-        mask = torch.ones(mel.shape[:2])
-        with torch.autocast("cpu", torch.bfloat16):
-            heard = pitch(mel, mask)
-        pitch_loss = ((torch.log(heard.float()) - torch.log(f0)).abs() * voiced).sum() / voiced.sum().clamp(min=1)
-        # Recorded F0 at first; then what the pitch network hears, as it will be when speaking.
-        given = f0 if step < 2000 else heard.detach().float()
-        harmonics = pulses(given, torch.rand(args.batch))
-        with torch.autocast("cpu", torch.bfloat16):
-            made = vocoder(mel, given, harmonics, torch.randn_like(harmonics), mask)
-        spectral = loss(made.float(), audio)
-        optimizer.zero_grad(set_to_none=True)
-        (spectral + pitch_loss).backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
-        optimizer.step()
-        average.update_parameters(torch.nn.ModuleList([vocoder, pitch]))
-        step += 1
-        recent.append((spectral.item(), pitch_loss.item()))
-        if step % 100 == 0:
-            means = np.mean(recent, axis=0)
+    recent: list[tuple[float, ...]] = []
+    next_save, first = spent + 120, training.done
+
+    def keep() -> None:
+        training.save(last, spent)
+        row = {"minute": spent / 60, "step": training.done, **_dev(*training.average.module, args.folders)}
+        print("dev " + json.dumps({k: round(v, 4) for k, v in row.items()}), flush=True)
+        with (args.out / "curve.jsonl").open("a") as curve:
+            curve.write(json.dumps(row) + "\n")
+
+    while True:
+        spent = time.monotonic() - started
+        progress = training.done / args.steps if args.steps else spent / (args.minutes * 60)
+        if progress >= 1:
+            break
+        warm = min(1.0, (training.done - first + 1) / 200)
+        rate = args.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        recent.append(training.step(crops.draw(args.batch), rate, progress >= args.refine_from))
+        if training.done % 100 == 0:
+            audio, magnitude, f0 = np.mean(recent, axis=0)
             recent.clear()
             print(
-                f"minute {spent / 60:6.1f} step {step} loss {means[0]:.4f} pitch {means[1]:.4f} rate {rate:.1e}",
+                f"minute {spent / 60:6.1f} step {training.done} loss {audio:.4f} magnitude {magnitude:.4f}"
+                f" pitch {f0:.4f} rate {rate:.1e}",
                 flush=True,
             )
-        if spent >= next_save or spent + 2 >= args.minutes * 60:
+        if spent >= next_save:
             next_save = spent + 300
-            state = {
-                "vocoder": vocoder.state_dict(), "pitch": pitch.state_dict(), "average": average.state_dict(),
-                "optimizer": optimizer.state_dict(), "step": step, "seconds": spent, "size": asdict(size),
-            }  # fmt: skip
-            torch.save(state, last.with_suffix(".tmp"))
-            last.with_suffix(".tmp").replace(last)
-            dev = _dev_loss(*average.module, args.folders, loss)
-            row = {"minute": spent / 60, "step": step, **dev}
-            print("dev " + json.dumps({k: round(v, 4) for k, v in row.items()}), flush=True)
-            with (args.out / "curve.jsonl").open("a") as curve:
-                curve.write(json.dumps(row) + "\n")
+            keep()
+    keep()
 
 
 if __name__ == "__main__":

@@ -275,11 +275,11 @@ PALETTE = ("#3f72af", "#e08b3d", "#2f8f5b", "#8a5fbf", "#3aa0a8", "#b08a2e", "#6
 def timeline(
     spans: Sequence[Span], path: str | Path | Any, title: str = "", rate: Mapping[str, str] | None = None
 ) -> None:
-    """Who worked when: a lane for the text, one for each network, and below how much audio the listener had.
+    """Who worked when: lanes for the text, the networks and signal stages; below, how much audio the listener had.
 
     Args:
-        spans: a trace's; those on the track `text` and `networks` are work, marks on the track `chunks` with the
-            detail `seconds` are audio handed to the listener.
+        spans: a trace's; those on the tracks `text`, `networks` and `signal` are work, marks on the track `chunks` with
+            the detail `seconds` are audio handed to the listener.
         path: a path or a file open for writing.
         title: stands above.
         rate: what to say beside a lane, by its name, such as its share.
@@ -342,3 +342,34 @@ def _audio(axes: Any, chunks: Iterable[Span], end: float) -> None:
             f"first audio after {times[1]:.0f} ms", (times[1], total * 1.12), xytext=(-6 if late else 6, 0),
             textcoords="offset points", ha="right" if late else "left", va="center", color="#c0504d", fontsize=9,
         )  # fmt: skip
+
+
+def alignment(
+    attention: Any, path: str | Path | Any, symbols: Sequence[str], title: str = "", faults: Any = None
+) -> None:
+    """What an attention decoder attended to: frames from left to right, tokens from bottom to top.
+
+    Args:
+        attention: [frames, tokens], a row's sum is 1.
+        path: a path or a file open for writing.
+        symbols: the tokens' symbols, for the axis.
+        title: stands above.
+        faults: [frames], not 0 where a guard left a fault: marked.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    plt = _matplotlib("drawing an alignment")
+    frames, tokens = attention.shape
+    figure, axes = plt.subplots(figsize=(min(16, 3 + frames / 60), min(14, 2 + tokens / 8)), dpi=120)
+    axes.imshow(attention.T, origin="lower", aspect="auto", interpolation="nearest", cmap="magma", vmin=0, vmax=1)
+    axes.set_yticks(range(tokens), [_plain(s) for s in symbols], fontsize=6)
+    axes.tick_params(colors=FAINT, length=0)
+    axes.set_xlabel("frames", color=FAINT, fontsize=9)
+    for frame, kind in enumerate([] if faults is None else faults.tolist()):
+        if kind:
+            axes.axvline(frame, color="#ff5050", lw=1.2)
+    if title:
+        axes.set_title(_plain(title), loc="left", fontsize=10, color=INK)
+    figure.savefig(path, format="png", facecolor="white", bbox_inches="tight")
+    plt.close(figure)

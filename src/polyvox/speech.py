@@ -40,6 +40,7 @@ class Chunk:
         sample_rate: samples a second.
         position: how many samples came before.
         words, phonemes: those that end in this chunk.
+        warnings: one sentence for everything that the voice noticed to be wrong and could not repair.
     """
 
     samples: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Chunk:
     position: int = 0
     words: tuple[Timing, ...] = ()
     phonemes: tuple[Timing, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -62,6 +64,7 @@ class Speech:
     sample_rate: int
     words: tuple[Timing, ...] = ()
     phonemes: tuple[Timing, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def join(cls, chunks: Iterable[Chunk], sample_rate: int) -> Speech:
@@ -73,6 +76,7 @@ class Speech:
             sample_rate,
             tuple(w for c in all_chunks for w in c.words),
             tuple(p for c in all_chunks for p in c.phonemes),
+            tuple(w for c in all_chunks for w in c.warnings),
         )
 
     @property

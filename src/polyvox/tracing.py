@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from polyvox.networks import Network, Wrapper
+from polyvox.networks import Network, Stepper, Wrapper
+from polyvox.networks.stepping import Saved
 from polyvox.tensors import Array, Tensors
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,16 @@ class Trace:
         """The network, with every call recorded on the track `networks` under `name`, or its own name."""
         return _Traced(network, self, name or network.spec.name)
 
+    def timed(self, work: Callable[P, R], name: str, track: str) -> Callable[P, R]:
+        """A function that does the same and records each call."""
+
+        @functools.wraps(work)
+        def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
+            with self.span(name, track):
+                return work(*args, **kwargs)
+
+        return recorded
+
     def perfetto(self) -> dict[str, Any]:
         """The trace in the Trace Event Format, which https://ui.perfetto.dev opens."""
         tracks = {name: i + 1 for i, name in enumerate(dict.fromkeys(s.track for s in self.spans))}
@@ -98,3 +113,21 @@ class _Traced(Wrapper):
         shapes = {name: list(tensors[name].shape) for name in self.spec.inputs if name in tensors}
         with self._trace.span(self._name, "networks", **shapes):
             return self.inner.run(tensors)
+
+    def stepper(self, tensors: Tensors) -> Stepper:
+        return _TracedStepper(self.inner.stepper(tensors), self._trace, self._name)
+
+
+class _TracedStepper(Stepper):
+    def __init__(self, inner: Stepper, trace: Trace, name: str) -> None:
+        self._inner, self._trace, self._name = inner, trace, name
+
+    def step(self, changed: Tensors | None = None) -> Tensors:
+        with self._trace.span(self._name, "networks"):
+            return self._inner.step(changed)
+
+    def save(self) -> Saved:
+        return self._inner.save()
+
+    def restore(self, saved: Saved) -> None:
+        self._inner.restore(saved)

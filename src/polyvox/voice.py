@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from polyvox.addons import Addon, Stack, open_addon
-from polyvox.blocks import connect
+from polyvox.blocks import WindowedBlock, connect, nested
+from polyvox.blocks.attention_guard import FAULTS
 from polyvox.errors import TensorError, VoiceError
 from polyvox.networks import Network, Target
 from polyvox.pacing import Listener
@@ -61,6 +62,11 @@ class Voice:
         self.trace = trace
         addons = [a for a in (addon, vocoder) if a is not None]
         self._stacks: list[Stack] = [a.stack(target, self._wrapper(a, addons)) for a in addons]
+        if trace is not None:
+            for part in (p for s in self._stacks for p in nested(s.block)):
+                if isinstance(part, WindowedBlock) and part.own_work:
+                    timed = trace.timed(part.transform, type(part).__name__, "signal")
+                    part.transform = timed  # type: ignore[method-assign]
         self._front_end: FrontEnd = front_end(manifest.text.frontend, manifest.text.language)
         # Where lengths are compiled, nothing longer than the longest can be encoded in one piece.
         compiled = [n.sizes["tokens"][-1] for s in self._stacks for n in s.networks.values() if "tokens" in n.sizes]
@@ -212,7 +218,8 @@ class Voice:
                     index = tensors_out.get("token_index")
                     if index is not None:
                         timer.add(index, len(samples))
-                    yield Chunk(samples, self.sample_rate, position, *timer.finished())
+                    warnings = _warnings(tensors_out.get("attention_fault"), position, len(samples), self.sample_rate)
+                    yield Chunk(samples, self.sample_rate, position, *timer.finished(), warnings)
                     position += len(samples)
             finally:
                 stream.close()
@@ -220,6 +227,14 @@ class Voice:
             if words or phonemes:
                 yield Chunk(np.zeros(0, dtype=np.float32), self.sample_rate, position, words, phonemes)
             previous = part
+
+
+def _warnings(faults: Array | None, position: int, samples: int, rate: int) -> tuple[str, ...]:
+    """What a guard could not repair in a chunk, from its `attention_fault [frames]`."""
+    if faults is None or not faults.any():
+        return ()
+    seconds = {frame: (position + frame * samples / len(faults)) / rate for frame in np.flatnonzero(faults).tolist()}
+    return tuple(f"{FAULTS[faults[frame]]} of the attention at {at:.2f} s" for frame, at in seconds.items())
 
 
 def load(
@@ -235,7 +250,7 @@ def load(
         name_or_path: a name that the library knows, or the path of a folder or an `.addon` file.
         target: where and how to run, "cpu" or "cpu-fixed".
         vocoder: another vocoder than the one that the addon names, by name or path.
-        trace: records every network call.
+        trace: records every network call, and what blocks compute themselves.
 
     Raises:
         VoiceError: no such voice, or its parts do not join.

@@ -90,6 +90,11 @@ class Network(_Model):
     sizes: dict[AxisName, Annotated[list[Annotated[int, Field(ge=1, le=1 << 16)]], Field(min_length=1)]] = Field(
         default_factory=dict, description="Sizes to compile an axis to, in place of a fixed-shape target's own."
     )
+    state: Annotated[dict[Identifier, Identifier], Field(max_length=64)] = Field(
+        default_factory=dict,
+        description="For networks that run step by step: the inputs that carry state, and for each the output that it"
+        " is in the next step. State begins as the tensor of the input's name if a block made one, else as zeros.",
+    )
 
     @model_validator(mode="after")
     def _axes_known(self) -> Network:
@@ -107,6 +112,20 @@ class Network(_Model):
                 raise ValueError(f"output '{name}' has axis '{strange[0]}'; without 'stream', {there}")
         return self
 
+    @model_validator(mode="after")
+    def _state_fits(self) -> Network:
+        for name, output in self.state.items():
+            if name not in self.inputs or self.inputs[name].fill is not None:
+                raise ValueError(f"state '{name}' is no input that blocks provide; there are {', '.join(self.inputs)}")
+            if output not in self.outputs:
+                raise ValueError(f"state '{name}' is next '{output}'; the outputs are {', '.join(self.outputs)}")
+            here, there = self.inputs[name].spec(), self.outputs[output].spec()
+            if here != there:
+                raise ValueError(f"state '{name}' is {here}, but '{output}', which it is next, is {there}")
+            if list(self.state.values()).count(output) > 1:
+                raise ValueError(f"output '{output}' is the next value of two states")
+        return self
+
     def spec(self, name: str) -> NetworkSpec:
         """As the framework's own type."""
         return NetworkSpec(
@@ -115,6 +134,7 @@ class Network(_Model):
             {n: i.input_spec() for n, i in self.inputs.items()},
             {n: o.spec() for n, o in self.outputs.items()},
             self.stream.spec() if self.stream else None,
+            dict(self.state),
         )
 
 

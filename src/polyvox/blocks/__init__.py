@@ -1,7 +1,9 @@
 """The two abstractions, the standard blocks, the registry, and stack -> blocks."""
 
+from polyvox.blocks.attention import AttentionDecoder
+from polyvox.blocks.attention_guard import AttentionGuard
 from polyvox.blocks.block import Block, SequenceBlock, Stream, StreamableBlock, Upstream, connect
-from polyvox.blocks.build import Parts, build
+from polyvox.blocks.build import Parts, build, nested
 from polyvox.blocks.containers import (
     Encoders,
     ParallelEncoders,
@@ -13,10 +15,14 @@ from polyvox.blocks.decoder import Decoder, Vocoder
 from polyvox.blocks.effects import Collect, Gain, Probe
 from polyvox.blocks.encoder import Encoder
 from polyvox.blocks.excitation import Excitation
+from polyvox.blocks.refiner import PhaseRefiner
 from polyvox.blocks.registry import block, names
 from polyvox.blocks.upsampler import Upsampler
+from polyvox.blocks.windowed import WindowedBlock
 
 __all__ = [
+    "AttentionDecoder",
+    "AttentionGuard",
     "Block",
     "Collect",
     "Decoder",
@@ -26,6 +32,7 @@ __all__ = [
     "Gain",
     "ParallelEncoders",
     "Parts",
+    "PhaseRefiner",
     "Probe",
     "SequenceBlock",
     "SequenceBlockContainer",
@@ -36,8 +43,10 @@ __all__ = [
     "Upsampler",
     "Upstream",
     "Vocoder",
+    "WindowedBlock",
     "block",
     "build",
     "connect",
     "names",
+    "nested",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any
@@ -84,6 +84,15 @@ def build(stack: Sequence[Any], parts: Parts) -> StreamableBlock:
     blocks = [_block(item, StreamableBlock, parts, f"{parts.where}[{i}]", 0) for i, item in enumerate(stack)]
     streamable = typing.cast("list[StreamableBlock]", blocks)
     return streamable[0] if len(streamable) == 1 else StreamableStack(streamable)
+
+
+def nested(block: Block) -> Iterator[Block]:
+    """The block itself and all blocks within it."""
+    yield block
+    for held in vars(block).values():
+        for part in held if isinstance(held, list | tuple) else [held]:
+            if isinstance(part, SequenceBlock | StreamableBlock):
+                yield from nested(part)
 
 
 def _show(value: object) -> str:

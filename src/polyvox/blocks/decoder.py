@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from polyvox.blocks.block import StreamableBlock, Upstream
 from polyvox.blocks.build import Parts
 from polyvox.blocks.encoder import check_inputs
 from polyvox.blocks.registry import block
+from polyvox.blocks.windowed import WindowedBlock
 from polyvox.errors import StackError, TensorError
 from polyvox.tensors import Array, Rows, Specs, Tensors
 from polyvox.windows import Planner, Window
 
 
 @block("Decoder")
-class Decoder(StreamableBlock):
+class Decoder(WindowedBlock):
     """Runs a network over windows with context to the left and right; the chunks joined equal the whole output.
 
     The network's inputs that have the streamed axis come from the upstream, the others from the tensors that
@@ -24,6 +22,7 @@ class Decoder(StreamableBlock):
     """
 
     role = "decoder"
+    own_work = False
 
     def __init__(self, parts: Parts, network: str | None = None, keep: list[str] | None = None) -> None:
         """Set up.
@@ -55,39 +54,23 @@ class Decoder(StreamableBlock):
                 )
             self._made[name] = named[0]
         self._keep = set(keep or ())
+        self.leader = next(iter(self._streamed))
         try:
             self.planner = Planner(self.context, tuple(self.network.sizes.get(self.axis, ())))
         except ValueError as error:
             raise StackError(f"{parts.where}: network '{spec.name}': {error}") from None
 
-    def stream(self, tensors: Tensors, upstream: Iterator[Tensors]) -> Iterator[Tensors]:
-        """Windows of the network's output."""
-        port = Upstream.of(upstream)
-        rows = Rows(next(iter(self._streamed)))
-        static = {name: tensors[name] for name in self._static if name in tensors}
-        done, ended = 0, False
-        while True:
-            wanted = max(1, -(-port.wanted // self.context.hop))
-            while not ended and rows.stop < (reach := self.planner.reach(done, wanted)):
-                chunk, ended = port.read(reach - rows.stop)
-                if chunk:
-                    rows.append(chunk, self.where)
-            window = self.planner.window(done, wanted, rows.stop, ended=ended)
-            if window is None:
-                if not ended:  # exactly to the end so far: see whether there is more
-                    chunk, ended = port.read(1)
-                    if chunk:
-                        rows.append(chunk, self.where)
-                    continue
-                return
-            yield self._run(window, rows, static)
-            done = window.last
-            rows.drop(min(done, self.planner.keep_from(done)))
-
-    def _run(self, window: Window, rows: Rows, static: Tensors) -> Tensors:
-        feed: dict[str, Array] = dict(static)
+    def transform(self, window: Window, rows: Rows, tensors: Tensors) -> Tensors:
+        """The network's outputs for the window's kept frames, and what passes through."""
+        feed: dict[str, Array] = {name: tensors[name] for name in self._static if name in tensors}
         for name, axis in self._streamed.items():
             array = rows.cut(name, window.start, window.stop)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                frame = window.start + int(np.argwhere(~np.isfinite(array))[0][0])
+                raise TensorError(
+                    f"{self.where}: input '{name}' of network '{self.network.spec.name}' is not a finite number at"
+                    f" {self.axis.removesuffix('s')} {frame}"
+                )
             feed[name] = np.moveaxis(array, 0, axis) if axis else array
         made = self.network.run(feed)
         chunk: dict[str, Array] = {

@@ -35,7 +35,8 @@ PANGRAM = "The quick brown fox jumps over the lazy dog."
     help="Speak once and write PREFIX.png, a timeline, and PREFIX.perfetto.json for ui.perfetto.dev."
     " PREFIX is `trace` unless given.",
 )
-@click.option("--text", default=PANGRAM, show_default=True, help="What to speak for --trace.")
+@click.option("--alignment", metavar="FILE", help="Draw what an attention voice attends to when it speaks: .png.")
+@click.option("--text", default=PANGRAM, show_default=True, help="What to speak for --trace and --alignment.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def inspect(
     addon: str,
@@ -43,6 +44,7 @@ def inspect(
     target: str,
     picture: str | None,
     prefix: str | None,
+    alignment: str | None,
     text: str,
     as_json: bool,
 ) -> None:
@@ -74,10 +76,16 @@ def inspect(
         report["picture"] = picture
     if prefix is not None:
         report["trace"] = _trace(addons, target, prefix, text, quiet=as_json)
+    if alignment is not None:
+        _alignment(opened, target, text, Path(alignment))
+        report["alignment"] = alignment
     if as_json:
         common.print_json(report)
-    elif picture is not None:
+        return
+    if picture is not None:
         click.echo(f"\n{picture}: the blocks")
+    if alignment is not None:
+        click.echo(f"\n{alignment}: what it attended to")
 
 
 def _vocoder(addon: Addon, wanted: str | None) -> list[Addon]:
@@ -161,6 +169,37 @@ def _draw(path: Path, shown: list[tuple[Addon, BlockInfo]]) -> None:
             file.write(pictures.svg(boxes).encode())
         else:
             pictures.png(boxes, file)
+
+
+def _alignment(addon: Addon, target: str, text: str, path: Path) -> None:
+    """Speak the first utterance of `text` and draw its attention."""
+    import numpy as np
+
+    from polyvox import pictures
+    from polyvox.blocks import connect
+    from polyvox.tensors import join
+    from polyvox.text import front_end, utterances
+
+    settings = addon.manifest.text
+    if settings is None:
+        raise VoiceError(f"'{addon.manifest.name}' is a vocoder, which attends to nothing")
+    speaker = front_end(settings.frontend, settings.language)
+    part = next(
+        utterances(
+            text, speaker, addon.symbols, max_tokens=settings.max_tokens,
+            start=settings.start, end=settings.end, between=settings.between,
+        )
+    )  # fmt: skip
+    given = {n: np.asarray(c.default, dtype=np.float32) for n, c in addon.manifest.controls.items()}
+    stack = addon.stack(target)
+    try:
+        made = join(list(connect(stack.block, {**given, "tokens": part.tokens, "speaker": np.asarray(0)})))
+    finally:
+        stack.close()
+    if "attention" not in made:
+        raise VoiceError(f"'{addon.manifest.name}' has no attention to draw; its stack has no AttentionDecoder")
+    with common.whole_file(path) as file:
+        pictures.alignment(made["attention"], file, part.symbols, part.text, made.get("attention_fault"))
 
 
 def _trace(addons: list[Addon], target: str, prefix: str, text: str, *, quiet: bool) -> dict[str, Any]:

@@ -73,9 +73,10 @@ def speak(
 
 
 def stages(trace: Trace, took: float) -> list[Stage]:
-    """The text's cost, each network's in the order of first calls, and the rest."""
+    """The text's cost, each network's and signal stage's in the order of first calls, and the rest."""
     spans = sorted(
-        (s for s in trace.spans if s.track in ("text", "networks")), key=lambda s: (s.track != "text", s.start)
+        (s for s in trace.spans if s.track in ("text", "networks", "signal")),
+        key=lambda s: (s.track != "text", s.start),
     )
     made = []
     for name in dict.fromkeys(s.name for s in spans):

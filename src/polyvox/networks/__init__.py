@@ -1,6 +1,7 @@
 """Networks, the runtimes that run them, and targets."""
 
 from polyvox.networks.network import InputSpec, Network, NetworkSpec, StreamSpec, Wrapper
+from polyvox.networks.stepping import Stepper
 from polyvox.networks.targets import TARGETS, Source, Target, load_network, target
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "Source",
+    "Stepper",
     "StreamSpec",
     "Target",
     "Wrapper",

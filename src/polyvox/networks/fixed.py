@@ -8,7 +8,8 @@ from itertools import product
 import numpy as np
 
 from polyvox.errors import TensorError
-from polyvox.networks.network import Network, filled
+from polyvox.networks.network import Network, NetworkSpec, filled
+from polyvox.networks.stepping import Saved, Stepper, starting
 from polyvox.tensors import Array, Tensors, check
 
 
@@ -46,23 +47,8 @@ class FixedShape(Network):
             if name not in tensors:
                 raise TensorError(f"network '{self.spec.name}': input '{name}' is missing; given are {sorted(tensors)}")
             check(name, tensors[name], spec, real, f"network '{self.spec.name}'")
-        padded = dict(real)
-        for axis in self._axes:
-            size = real.get(axis, 0)
-            fit = next((s for s in self._sizes[axis] if s >= size), None)
-            if fit is None:
-                raise TensorError(
-                    f"network '{self.spec.name}': {size} {axis} exceed the largest compiled size,"
-                    f" {self._sizes[axis][-1]}"
-                )
-            padded[axis] = fit
-        feed: dict[str, Array] = {}
-        for name, spec in self.spec.inputs.items():
-            if spec.fill is not None:
-                feed[name] = filled(spec, real, padded)
-            else:
-                feed[name] = _pad(tensors[name], [padded[a] if isinstance(a, str) else a for a in spec.axes])
-        made = self._compiled[tuple(padded[a] for a in self._axes)].run(feed)
+        compiled, padded, feed = self._padded(tensors, real)
+        made = compiled.run(feed)
         # An output's axis is one of the inputs', or runs along with the streamed one at `hop` steps each.
         trimmed = dict(real)
         if self.spec.stream is not None:
@@ -82,10 +68,60 @@ class FixedShape(Network):
             made[name] = made[name][tuple(cuts)]
         return made
 
+    def _padded(self, tensors: Tensors, real: Mapping[str, int]) -> tuple[Network, dict[str, int], dict[str, Array]]:
+        """The network compiled for the smallest sizes that hold `real`, those sizes, and its inputs."""
+        padded = dict(real)
+        for axis in self._axes:
+            size = real.get(axis, 0)
+            fit = next((s for s in self._sizes[axis] if s >= size), None)
+            if fit is None:
+                raise TensorError(
+                    f"network '{self.spec.name}': {size} {axis} exceed the largest compiled size,"
+                    f" {self._sizes[axis][-1]}"
+                )
+            padded[axis] = fit
+        feed: dict[str, Array] = {}
+        for name, spec in self.spec.inputs.items():
+            if spec.fill is not None:
+                feed[name] = filled(spec, real, padded)
+            else:
+                feed[name] = _pad(tensors[name], [padded[a] if isinstance(a, str) else a for a in spec.axes])
+        return self._compiled[tuple(padded[a] for a in self._axes)], padded, feed
+
+    def stepper(self, tensors: Tensors) -> Stepper:
+        """Pads once, and trims after every step; the state stays padded."""
+        feed, real = starting(self.spec, tensors, f"network '{self.spec.name}'")
+        compiled, padded, filled_up = self._padded(feed, real)
+        return _PaddedStepper(compiled.stepper(filled_up), self.spec, real, padded)
+
     def close(self) -> None:
         """Close all compiled networks."""
         for network in self._compiled.values():
             network.close()
+
+
+class _PaddedStepper(Stepper):
+    def __init__(self, inner: Stepper, spec: NetworkSpec, real: Mapping[str, int], padded: Mapping[str, int]) -> None:
+        self._inner, self._spec = inner, spec
+        self._padded = padded
+        self._cuts = {
+            name: tuple(slice(real[a]) if isinstance(a, str) else slice(None) for a in out.axes)
+            for name, out in spec.outputs.items()
+        }
+
+    def step(self, changed: Tensors | None = None) -> Tensors:
+        wide = {
+            name: _pad(value, [self._padded[a] if isinstance(a, str) else a for a in self._spec.inputs[name].axes])
+            for name, value in (changed or {}).items()
+        }
+        made = self._inner.step(wide)
+        return {name: made[name][cut] for name, cut in self._cuts.items()}
+
+    def save(self) -> Saved:
+        return self._inner.save()
+
+    def restore(self, saved: Saved) -> None:
+        self._inner.restore(saved)
 
 
 def _pad(array: Array, shape: Sequence[int]) -> Array:

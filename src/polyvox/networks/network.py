@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from polyvox.errors import TensorError
+from polyvox.networks.stepping import PlainStepper, Stepper
 from polyvox.tensors import Array, Tensors, TensorSpec
 from polyvox.windows import Context
 
@@ -35,13 +36,17 @@ class StreamSpec:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A network's name, role and tensors. Axes leave the batch out."""
+    """A network's name, role and tensors. Axes leave the batch out.
+
+    `state` names the inputs that carry state, and for each the output that it is in the next step.
+    """
 
     name: str
     role: str
     inputs: Mapping[str, InputSpec]
     outputs: Mapping[str, TensorSpec]
     stream: StreamSpec | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
 
     def wanted(self) -> dict[str, InputSpec]:
         """The inputs that blocks must provide."""
@@ -68,6 +73,17 @@ class Network(ABC):
         Raises:
             TensorError: an input is missing, or has another type or shape than the spec says.
         """
+
+    def stepper(self, tensors: Tensors) -> Stepper:
+        """Begin to step through one utterance; the network must carry state.
+
+        Args:
+            tensors: the inputs of the first step. State that is missing is zero.
+
+        Raises:
+            TensorError: an input is missing, or has another type or shape than the spec says.
+        """
+        return PlainStepper(self, tensors)
 
     def close(self) -> None:  # noqa: B027 - most networks hold nothing that needs closing
         """Give back what the runtime holds."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from polyvox.errors import AddonError, TensorError
 from polyvox.networks.network import Network, NetworkSpec, filled
+from polyvox.networks.stepping import PlainStepper, Saved, Stepper, changed_input, starting
 from polyvox.tensors import Array, Tensors, check
 
 SHAPE_DEPENDENT = ("MatMulAddFusion", "SkipLayerNormFusion")
@@ -92,9 +93,88 @@ class OnnxNetwork(Network):
             for name, array in zip(self._outputs, map(np.asarray, made), strict=True)
         }
 
+    def stepper(self, tensors: Tensors) -> Stepper:
+        """Steps with bound buffers."""
+        feed, sizes = starting(self.spec, tensors, self._where)
+        for name, spec in self.spec.inputs.items():
+            if spec.fill is not None:
+                feed[name] = np.asarray(tensors[name]) if name in tensors else filled(spec, sizes, sizes)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, out in self.spec.outputs.items():
+            if any(isinstance(a, str) and a not in sizes for a in out.axes):
+                return PlainStepper(self, tensors)  # nobody knows how large a buffer it needs
+            shapes[name] = tuple(sizes[a] if isinstance(a, str) else a for a in out.axes)
+        return _BoundStepper(self._session, self.spec, feed, shapes, self._batched, self._strip, self._where)
+
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+
+class _BoundStepper(Stepper):
+    """The network's inputs and outputs are bound to buffers once; a step moves nothing but what changed.
+
+    State has two buffers, one that a step reads and one that it writes; the next step reads and writes them the
+    other way round.
+    """
+
+    def __init__(
+        self,
+        session: Any,
+        spec: NetworkSpec,
+        feed: Mapping[str, Array],
+        shapes: Mapping[str, tuple[int, ...]],
+        batched: Mapping[str, bool],
+        strip: Mapping[str, bool],
+        where: str,
+    ) -> None:
+        self._session, self._where = session, where
+        # The steppers own what they bind: a caller may change its arrays.
+        self._inputs = {n: np.array(a, order="C") for n, a in feed.items() if n not in spec.state}
+        self._state = [{n: np.array(feed[n], order="C") for n in spec.state} for _ in range(2)]
+        feeds = {output: name for name, output in spec.state.items()}
+        self._outputs: list[dict[str, Array]] = []
+        self._bindings: list[Any] = []
+        plain = {n: np.empty(s, spec.outputs[n].dtype) for n, s in shapes.items() if n not in feeds}
+        for turn in range(2):
+            binding = session.io_binding()
+            for name, array in {**self._inputs, **self._state[turn]}.items():
+                shape = (1, *array.shape) if batched[name] else array.shape
+                binding.bind_input(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
+            made = {n: self._state[1 - turn][feeds[n]] if n in feeds else plain[n] for n in spec.outputs}
+            for name, array in made.items():
+                if array.shape != shapes[name]:
+                    raise TensorError(
+                        f"{where}: state '{feeds[name]}' has shape {list(array.shape)},"
+                        f" but comes out of '{name}' as {list(shapes[name])}"
+                    )
+                shape = (1, *array.shape) if strip[name] else array.shape
+                binding.bind_output(name, "cpu", 0, array.dtype, shape, array.ctypes.data)
+            self._outputs.append(made)
+            self._bindings.append(binding)
+        self._turn = 0
+
+    def step(self, changed: Tensors | None = None) -> Tensors:
+        """One run over the bound buffers."""
+        if changed:
+            for name, value in changed.items():
+                changed_input(self._inputs[name], name, value, self._where)
+        turn = self._turn
+        try:
+            self._session.run_with_iobinding(self._bindings[turn])
+        except Exception as error:  # the runtime has no common base class for its errors
+            raise TensorError(f"{self._where}: {_first_line(error)}") from None
+        self._turn = 1 - turn
+        return self._outputs[turn]
+
+    def save(self) -> Saved:
+        """Copies of what the next step would read."""
+        return {name: array.copy() for name, array in self._state[self._turn].items()}
+
+    def restore(self, saved: Saved) -> None:
+        """Copy them back."""
+        for name, array in self._state[self._turn].items():
+            np.copyto(array, saved[name])
 
 
 def _first_line(error: Exception) -> str:
