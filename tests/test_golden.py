@@ -97,11 +97,18 @@ def test_clipped_and_whispered_features_make_no_bursts(universal):
     assert np.abs(vocode(universal, whispered)).max() < 1.5 * peak
 
 
+@pytest.mark.parametrize("decibels", [30, 60, 400])
+def test_features_louder_than_any_speech_stay_within_full_scale(universal, decibels):
+    made = vocode(universal, spoken_mel() + decibels / 20 * np.log(10))
+    assert np.isfinite(made).all()
+    assert np.abs(made).max() <= 1.0
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_features_that_are_no_numbers_are_an_error(universal, value):
     mel = np.full((60, 80), -5.0)
     mel[30, 3] = value
-    with pytest.raises(TensorError, match="number"):
+    with pytest.raises(TensorError, match="input 'mel' of network 'pitch' is not a finite number at frame 30"):
         vocode(universal, mel)
 
 

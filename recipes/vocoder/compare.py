@@ -22,12 +22,17 @@ from recipes.features import HOP, Features, StoredClip
 from recipes.vocoder.export import load
 from recipes.vocoder.listening import wideband_pesq
 from recipes.vocoder.model import PitchNetwork, Vocoder
-from recipes.vocoder.refine import refine, to_hops, to_spectrum
+from recipes.vocoder.refine import BALANCE, refine, to_hops, to_spectrum
 from recipes.vocoder.train import shape
 
 
 def versions(
-    vocoder: Vocoder, pitch: PitchNetwork, mel: Tensor, true: Tensor, iterations: list[int]
+    vocoder: Vocoder,
+    pitch: PitchNetwork,
+    mel: Tensor,
+    true: Tensor,
+    iterations: list[int],
+    balances: list[float],
 ) -> Iterator[tuple[str, Tensor]]:
     """Audio [1, frames, HOP] by each way to make it of mel [1, frames, 80]; `true` is the recording's spectrum."""
     torch.manual_seed(0)
@@ -35,7 +40,8 @@ def versions(
     window = vocoder.window
     yield "network alone", to_hops(spectrum, window)
     for count in iterations:
-        yield f"{count} iterations", refine(spectrum, magnitude, window, count)
+        for balance in balances:
+            yield f"{count} iterations, balance {balance:g}", refine(spectrum, magnitude, window, count, balance)
     yield "recorded phase", to_hops(magnitude * true / true.abs().clamp(min=1e-9), window)
     yield "recorded magnitude", refine(spectrum, true.abs(), window)
 
@@ -46,6 +52,7 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--corpora", nargs="+", type=Path, required=True, help="corpora after recipes.features")
     parser.add_argument("--iterations", nargs="*", type=int, default=[4, 8])
+    parser.add_argument("--balances", nargs="+", type=float, default=[BALANCE])
     parser.add_argument("--limit", type=int, default=20, help="clips of each corpus (default: 20)")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -62,12 +69,12 @@ def main() -> None:
             audio = features.audio[clip.samples].astype(np.float32) / 32768
             with torch.no_grad():
                 true = to_spectrum(torch.from_numpy(audio).view(1, -1, HOP), vocoder.window)
-                for version, made in versions(vocoder, pitch, mel, true, args.iterations):
+                for version, made in versions(vocoder, pitch, mel, true, args.iterations, args.balances):
                     scores[version][name].append(wideband_pesq(made.flatten().numpy(), audio))
         print(f"\n{checkpoint}, step {step}, PESQ-WB on {args.limit} clips of each speaker")
-        print(f"{'':20}" + "".join(f"{corpus.name:>12}" for corpus in args.corpora))
+        print(f"{'':28}" + "".join(f"{corpus.name:>12}" for corpus in args.corpora))
         for version, by_corpus in scores.items():
-            print(f"{version:20}" + "".join(f"{np.mean(by_corpus[c.name]):12.2f}" for c in args.corpora))
+            print(f"{version:28}" + "".join(f"{np.mean(by_corpus[c.name]):12.2f}" for c in args.corpora))
 
 
 if __name__ == "__main__":

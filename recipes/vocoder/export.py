@@ -23,7 +23,7 @@ from recipes.vocoder.refine import BALANCE, ITERATIONS, RELAXATION
 
 
 def load(checkpoint: Path) -> tuple[ExportedVocoder, ExportedPitch, int]:
-    """The averaged networks of a checkpoint, ready to export, and the step they were taken at."""
+    """The averaged networks of a checkpoint, ready to export, and the steps that made them."""
     saved = torch.load(checkpoint, weights_only=True)
     prefix = "module."
     weights = {n.removeprefix(prefix): w for n, w in saved["average"].items() if n.startswith(prefix)}
@@ -33,7 +33,7 @@ def load(checkpoint: Path) -> tuple[ExportedVocoder, ExportedPitch, int]:
     missing = [name for name in missing if name.split(".")[-1] not in ("cos", "sin")]
     if missing:
         raise SystemExit(f"{checkpoint}: lacks the weights {', '.join(missing[:3])}")
-    return vocoder.eval(), pitch.eval(), saved["step"]
+    return vocoder.eval(), pitch.eval(), saved["step"] + saved.get("before", 0)
 
 
 def _compute_tables(model: onnx.ModelProto) -> None:

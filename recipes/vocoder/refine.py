@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from recipes.features import HOP, N_FFT
 
 ITERATIONS = 8
-TRAINED = 4
-"""Iterations that training goes through. More make its gradients wild, and no better networks."""
+BALANCE = 0.25
+TRAINED_ITERATIONS, TRAINED_BALANCE = 4, 0.5
+"""What training goes through. More iterations make its gradients wild, and no better networks."""
 RELAXATION = 0.9
-BALANCE = 0.5
 
 
 def frames_of(signal: Tensor) -> Tensor:
@@ -59,13 +59,15 @@ def to_spectrum(hops: Tensor, window: Tensor) -> Tensor:
     return torch.fft.rfft(frames_of(hops) * window)
 
 
-def refine(spectrum: Tensor, magnitude: Tensor, window: Tensor, iterations: int = ITERATIONS) -> Tensor:
+def refine(
+    spectrum: Tensor, magnitude: Tensor, window: Tensor, iterations: int = ITERATIONS, balance: float = BALANCE
+) -> Tensor:
     """Audio by hops [batch, frames, HOP] from a spectrum (complex) and a magnitude, both [batch, frames, bins]."""
     own = to_spectrum(to_hops(spectrum, window), window)
     real, imag = own.real, own.imag
-    # The two magnitudes' geometric mean: one is smooth, the other rough as real noise is.
+    # The two magnitudes' weighted geometric mean: one is smooth, the other rough as real noise is.
     power = real * real + imag * imag + 1e-12
-    magnitude = torch.exp((1 - BALANCE) * torch.log(magnitude.clamp(min=1e-6)) + 0.5 * BALANCE * torch.log(power))
+    magnitude = torch.exp((1 - balance) * torch.log(magnitude.clamp(min=1e-6)) + 0.5 * balance * torch.log(power))
     for _ in range(iterations):
         # Real and imaginary parts apart, and one real gain for all terms but one: gradients cost a third less.
         ratio = magnitude * torch.rsqrt(real * real + imag * imag + 1e-12)

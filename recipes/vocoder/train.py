@@ -25,7 +25,7 @@ from recipes.vocoder.data import Crops
 from recipes.vocoder.listening import wideband_pesq
 from recipes.vocoder.losses import MagnitudeLoss, SpectralLoss
 from recipes.vocoder.model import PitchNetwork, Vocoder, VocoderSize
-from recipes.vocoder.refine import TRAINED, refine, to_hops
+from recipes.vocoder.refine import TRAINED_BALANCE, TRAINED_ITERATIONS, refine, to_hops
 from recipes.vocoder.source import pulses
 
 
@@ -75,11 +75,12 @@ class Training:
         self.parameters = list(self.networks.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
         self.spectral, self.magnitudes = SpectralLoss(), MagnitudeLoss()
-        self.done = 0
+        self.done, self.before = 0, 0  # steps of this training, and of those whose weights it started from
 
     def start_from(self, checkpoint: Path) -> None:
         """Take over a checkpoint's averaged weights, and nothing else of it."""
-        averaged = torch.load(checkpoint, weights_only=True)["average"]
+        saved = torch.load(checkpoint, weights_only=True)
+        averaged, self.before = saved["average"], saved.get("before", 0) + saved["step"]
         weights = {n.removeprefix("module."): w for n, w in averaged.items() if n.startswith("module.")}
         self.networks.load_state_dict(weights)
         self.average.module.load_state_dict(weights)
@@ -88,7 +89,7 @@ class Training:
         """Write a checkpoint, whole or not at all."""
         state = {
             "networks": self.networks.state_dict(), "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(), "step": self.done, "seconds": seconds,
+            "optimizer": self.optimizer.state_dict(), "step": self.done, "before": self.before, "seconds": seconds,
             "size": asdict(self.size),
         }  # fmt: skip
         torch.save(state, path.with_suffix(".tmp"))
@@ -100,7 +101,7 @@ class Training:
         self.networks.load_state_dict(saved["networks"])
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.done = saved["step"]
+        self.done, self.before = saved["step"], saved.get("before", 0)
         return float(saved["seconds"])
 
     def step(self, crops: tuple[Tensor, Tensor, Tensor, Tensor], rate: float, refined: bool) -> tuple[float, ...]:
@@ -113,7 +114,7 @@ class Training:
             heard = self.pitch(mel, mask)
         pitch_loss = ((torch.log(heard.float()) - torch.log(f0)).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         # Recorded F0 at first; then what the pitch network hears, as it will be when speaking.
-        given = f0 if self.done < 2000 else heard.detach().float()
+        given = f0 if self.done + self.before < 2000 else heard.detach().float()
         harmonics = pulses(given, torch.rand(len(f0)))
         with torch.autocast("cpu", torch.bfloat16):
             real, imag, magnitude = self.vocoder(mel, given, harmonics, torch.randn_like(harmonics), mask)
@@ -122,7 +123,7 @@ class Training:
         spectral = self.spectral(to_hops(spectrum, window).flatten(1), audio)
         if refined:
             # The crop's ends lack neighbours, and refinement spreads that a little.
-            made = refine(spectrum, magnitude, window, TRAINED)[:, 3:-3]
+            made = refine(spectrum, magnitude, window, TRAINED_ITERATIONS, TRAINED_BALANCE)[:, 3:-3]
             spectral = 0.5 * (spectral + self.spectral(made.flatten(1), truth[:, 3:-3].flatten(1)))
         magnitudes = self.magnitudes(magnitude, audio)
         self.optimizer.zero_grad(set_to_none=True)
@@ -163,7 +164,6 @@ def main() -> None:
         print(f"resumed at step {training.done}, minute {spent / 60:.1f}")
     elif args.start:
         training.start_from(args.start)
-        training.done = 2000  # its F0 is to be trusted
     crops = Crops(args.folders, args.frames, args.seed + training.done, args.predicted)
     started = time.monotonic() - spent
     recent: list[tuple[float, ...]] = []
