@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from recipes.features import HOP, N_FFT
 
 ITERATIONS = 8
-BALANCE = 0.25
-TRAINED_ITERATIONS, TRAINED_BALANCE = 4, 0.5
-"""What training goes through. More iterations make its gradients wild, and no better networks."""
+BALANCE = 0.5
+TRAINED_ITERATIONS = 4
+"""Iterations that training goes through. More make its gradients wild, and no better networks."""
 RELAXATION = 0.9
 
 

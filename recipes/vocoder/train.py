@@ -25,7 +25,7 @@ from recipes.vocoder.data import Crops
 from recipes.vocoder.listening import wideband_pesq
 from recipes.vocoder.losses import MagnitudeLoss, SpectralLoss
 from recipes.vocoder.model import PitchNetwork, Vocoder, VocoderSize
-from recipes.vocoder.refine import TRAINED_BALANCE, TRAINED_ITERATIONS, refine, to_hops
+from recipes.vocoder.refine import TRAINED_ITERATIONS, refine, to_hops
 from recipes.vocoder.source import pulses
 
 
@@ -123,7 +123,7 @@ class Training:
         spectral = self.spectral(to_hops(spectrum, window).flatten(1), audio)
         if refined:
             # The crop's ends lack neighbours, and refinement spreads that a little.
-            made = refine(spectrum, magnitude, window, TRAINED_ITERATIONS, TRAINED_BALANCE)[:, 3:-3]
+            made = refine(spectrum, magnitude, window, TRAINED_ITERATIONS)[:, 3:-3]
             spectral = 0.5 * (spectral + self.spectral(made.flatten(1), truth[:, 3:-3].flatten(1)))
         magnitudes = self.magnitudes(magnitude, audio)
         self.optimizer.zero_grad(set_to_none=True)
