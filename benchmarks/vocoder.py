@@ -8,6 +8,7 @@ Asked for: a real-time factor of at most 0.04, in chunks of 20 frames too, whate
 from __future__ import annotations
 
 import time
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from common import arguments, row, table
 from polyvox.addons import Addon
 from polyvox.addons.library import open_addon
-from polyvox.blocks import StreamableBlock, WindowedBlock, connect, nested
+from polyvox.blocks import StreamableBlock, connect, time_own_work
 from polyvox.quality.griffin_lim import griffin_lim
 from polyvox.quality.mel import Mel
 from polyvox.tensors import Array
@@ -52,10 +53,7 @@ def main() -> None:
     addon = open_addon(args.vocoder or "universal")
     trace = Trace(time.thread_time)
     stack = addon.stack(args.target, trace.wrap)
-    for part in nested(stack.block):
-        if isinstance(part, WindowedBlock) and part.own_work:
-            timed = trace.timed(part.transform, type(part).__name__, "signal")
-            part.transform = timed  # type: ignore[method-assign]
+    time_own_work(stack.block, partial(trace.span, track="signal"))
     mel, hop = features(addon), addon.manifest.features.hop_length
     seconds = len(mel) * hop / addon.manifest.features.sample_rate
     run(stack.block, mel, 100 * hop)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from polyvox.networks import Network, Stepper, Wrapper
 from polyvox.networks.stepping import Saved
 from polyvox.tensors import Array, Tensors
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +65,6 @@ class Trace:
     def wrap(self, network: Network, name: str | None = None) -> Network:
         """The network, with every call recorded on the track `networks` under `name`, or its own name."""
         return _Traced(network, self, name or network.spec.name)
-
-    def timed(self, work: Callable[P, R], name: str, track: str) -> Callable[P, R]:
-        """A function that does the same and records each call."""
-
-        @functools.wraps(work)
-        def recorded(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self.span(name, track):
-                return work(*args, **kwargs)
-
-        return recorded
 
     def perfetto(self) -> dict[str, Any]:
         """The trace in the Trace Event Format, which https://ui.perfetto.dev opens."""

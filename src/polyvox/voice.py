@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from polyvox.addons import Addon, Stack, open_addon
-from polyvox.blocks import WindowedBlock, connect, nested
+from polyvox.blocks import connect, time_own_work
 from polyvox.blocks.attention_guard import FAULTS
 from polyvox.errors import TensorError, VoiceError
 from polyvox.networks import Network, Target
@@ -63,10 +64,8 @@ class Voice:
         addons = [a for a in (addon, vocoder) if a is not None]
         self._stacks: list[Stack] = [a.stack(target, self._wrapper(a, addons)) for a in addons]
         if trace is not None:
-            for part in (p for s in self._stacks for p in nested(s.block)):
-                if isinstance(part, WindowedBlock) and part.own_work:
-                    timed = trace.timed(part.transform, type(part).__name__, "signal")
-                    part.transform = timed  # type: ignore[method-assign]
+            for stack in self._stacks:
+                time_own_work(stack.block, partial(trace.span, track="signal"))
         self._front_end: FrontEnd = front_end(manifest.text.frontend, manifest.text.language)
         # Where lengths are compiled, nothing longer than the longest can be encoded in one piece.
         compiled = [n.sizes["tokens"][-1] for s in self._stacks for n in s.networks.values() if "tokens" in n.sizes]

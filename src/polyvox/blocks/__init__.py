@@ -3,7 +3,7 @@
 from polyvox.blocks.attention import AttentionDecoder
 from polyvox.blocks.attention_guard import AttentionGuard
 from polyvox.blocks.block import Block, SequenceBlock, Stream, StreamableBlock, Upstream, connect
-from polyvox.blocks.build import Parts, build, nested
+from polyvox.blocks.build import Parts, build
 from polyvox.blocks.containers import (
     Encoders,
     ParallelEncoders,
@@ -18,7 +18,7 @@ from polyvox.blocks.excitation import Excitation
 from polyvox.blocks.refiner import PhaseRefiner
 from polyvox.blocks.registry import block, names
 from polyvox.blocks.upsampler import Upsampler
-from polyvox.blocks.windowed import WindowedBlock
+from polyvox.blocks.windowed import WindowedBlock, time_own_work
 
 __all__ = [
     "AttentionDecoder",
@@ -48,5 +48,5 @@ __all__ = [
     "build",
     "connect",
     "names",
-    "nested",
+    "time_own_work",
 ]

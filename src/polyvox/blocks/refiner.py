@@ -115,19 +115,16 @@ class PhaseRefiner(WindowedBlock):
 
     def _balanced(self, spectrum: Complex, magnitude: Float) -> Float:
         """The geometric mean of the magnitude and the spectrum's own."""
-        power = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
-        power += np.float32(1e-12)
         balance = np.float32(self.balance)
-        mean: Float = np.exp((1 - balance) * np.log(np.maximum(magnitude, 1e-6)) + balance / 2 * np.log(power))
+        mean: Float = np.exp(
+            (1 - balance) * np.log(np.maximum(magnitude, 1e-6)) + balance / 2 * np.log(_power(spectrum))
+        )
         return mean
 
     @staticmethod
     def _ratio(spectrum: Complex, magnitude: Float) -> Float:
         """What the spectrum has to be multiplied by to have the magnitude."""
-        power = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
-        power += np.float32(1e-12)
+        power = _power(spectrum)
         np.sqrt(power, out=power)
         ratio: Float = np.divide(magnitude, power, out=power)
         return ratio
@@ -169,3 +166,11 @@ class PhaseRefiner(WindowedBlock):
                 )
         made = {"audio": TensorSpec("float32", ("samples",))}
         return upstream.without({"magnitude", "real", "imag"}).plus(made)
+
+
+def _power(spectrum: Complex) -> Float:
+    """Squared magnitude, never quite 0."""
+    power: Float = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    power += np.float32(1e-12)
+    return power

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
-from polyvox.blocks.block import StreamableBlock, Upstream
+from polyvox.blocks.block import Block, StreamableBlock, Upstream
+from polyvox.blocks.build import nested
 from polyvox.tensors import Rows, Tensors
 from polyvox.windows import Context, Planner, Window
 
@@ -22,6 +25,8 @@ class WindowedBlock(StreamableBlock):
     """Plans the windows."""
     own_work: bool = True
     """Whether `transform` computes something itself, which a trace should show; not where it only runs a network."""
+    timing: Callable[[], AbstractContextManager[None]] = nullcontext
+    """What `transform` runs within: a trace's span, if there is a trace."""
     leader: str
     """The upstream's tensor whose rows are the frames."""
 
@@ -51,6 +56,15 @@ class WindowedBlock(StreamableBlock):
                         rows.append(chunk, self.where)
                     continue
                 return
-            yield self.transform(window, rows, tensors)
+            with self.timing():
+                chunk = self.transform(window, rows, tensors)
+            yield chunk
             done = window.last
             rows.drop(min(done, self.planner.keep_from(done)))
+
+
+def time_own_work(block: Block, timing: Callable[[str], AbstractContextManager[None]]) -> None:
+    """Have `timing`, given a block's type, surround what the windowed blocks in `block` compute themselves."""
+    for part in nested(block):
+        if isinstance(part, WindowedBlock) and part.own_work:
+            part.timing = partial(timing, type(part).__name__)
