@@ -13,6 +13,7 @@ from polyvox import StreamableBlock, block
 from polyvox.blocks import SequenceBlock
 from polyvox.cli import cli
 from polyvox.tensors import Specs
+from polyvox.tracing import Trace
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -258,3 +259,11 @@ def test_bench_of_nobody(run):
     result = run("bench", "nobody")
     assert result.exit_code == 1
     assert result.stderr.startswith("polyvox: 'nobody'")
+
+
+def test_a_trace_shows_what_blocks_compute_beside_the_networks():
+    trace = Trace()
+    polyvox.load("kathleen", trace=trace).say("Good morning.")
+    signal = {span.name for span in trace.spans if span.track == "signal"}
+    assert signal == {"PhaseRefiner"}
+    assert trace.seconds("signal") > 0
