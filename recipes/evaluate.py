@@ -1,7 +1,7 @@
 """Last stage: how good are the vocoder and the voices? Figures, with anchors and intervals, and pictures.
 
     pip install -e '.[quality]' -r recipes/requirements.txt -r recipes/requirements-evaluation.txt
-    python -m recipes.evaluate --work work --voices kathleen=work/kathleen --vocoder universal --out docs
+    python -m recipes.evaluate --work work --voices kathleen=work/kathleen lowlands:nathalie=work/nathalie --out docs
 
 writes `docs/voices/evaluation.json`, `docs/voices/<voice>-<n>.png` and the tables of `docs/voices.md`. What each
 figure means stands there. Audio and figures are kept in `work/evaluation`: an interrupted run goes on where it
@@ -48,33 +48,39 @@ def vocoders(run: Comparison, recordings: StoredRecordings, addons: list[Addon])
     return report.Section(recordings.name, "vocoders", recordings.name, made.table, made.sources)
 
 
-def spoken(run: Comparison, voice: Voice, recordings: StoredRecordings, out: Path, pictures: int) -> report.Section:
+def spoken(
+    run: Comparison, voice: Voice, speaker: str | None, recordings: StoredRecordings, out: Path, pictures: int
+) -> report.Section:
     """Part 2: from text."""
-    made = run.from_text(recordings, voice)
-    settings = voice.addon.manifest.text
-    assert settings is not None
-    title = f"{voice.name} ({settings.language})"
-    section = report.Section(title, "voices", voice.name, made.table, made.sources, made.notes)
+    made = run.from_text(recordings, voice, speaker)
+    manifest = voice.addon.manifest
+    who = f"{voice.name}, {speaker}" if speaker and len(manifest.speakers) > 1 else voice.name
+    file = speaker or voice.name
+    title = f"{who} ({', '.join(manifest.languages_of(speaker))})"
+    section = report.Section(title, "voices", who, made.table, made.sources, made.notes)
     for n in range(min(pictures, len(recordings.clips))):
         clip = recordings.clips[(2 * n + 1) * len(recordings.clips) // (2 * pictures)]
         audio = soundfile.read(made.files[clip.id], dtype="float32")[0]
-        path = out / "voices" / f"{voice.name}-{n + 1}.png"
+        path = out / "voices" / f"{file}-{n + 1}.png"
         mels = [log_mel(a[: len(a) // HOP * HOP]) for a in (audio, recordings.natural(clip))]
         report.draw_mel(path, *mels, clip.text)
-        shown = f"{voice.name}: mel of “{clip.text}”, spoken by Polyvox above the recording"
+        shown = f"{who}: mel of “{clip.text}”, spoken by Polyvox above the recording"
         section.pictures.append((f"voices/{path.name}", shown))
     return section
 
 
-def _voices(named: list[str] | None, work: Path) -> dict[str, Path]:
-    """Which voices, and where the features of each one's corpus lie."""
-    if named is not None:
-        pairs = (
-            entry.rpartition("=") if "=" in entry else (entry, "=", str(work / Path(entry).name)) for entry in named
-        )
-        return {name: Path(corpus) for name, _, corpus in pairs}
-    acoustic = (name for name, _, a in survey() if isinstance(a, Addon) and a.manifest.kind != "vocoder")
-    return {name: work / name for name in acoustic if (work / name / "clips.json").is_file()}
+def _voices(named: list[str] | None, work: Path) -> list[tuple[str, str | None, Path]]:
+    """Which voices, which speaker of each, and where the features of that one's corpus lie."""
+    if named is None:
+        found = [(n, a.manifest) for n, _, a in survey() if isinstance(a, Addon) and a.manifest.kind != "vocoder"]
+        pairs = [(name, speaker) for name, manifest in found for speaker in manifest.speakers]
+        return [(n, speaker, work / speaker) for n, speaker in pairs if (work / speaker / "clips.json").is_file()]
+    every = []
+    for entry in named:
+        voice, _, corpus = entry.partition("=")
+        name, _, speaker = voice.partition(":")
+        every.append((name, speaker or None, Path(corpus) if corpus else work / (speaker or Path(name).name)))
+    return every
 
 
 def _voice(name: str, vocoder: Addon) -> Voice:
@@ -90,9 +96,9 @@ def main() -> None:
     parser.add_argument(
         "--voices",
         nargs="*",
-        metavar="VOICE=FEATURES",
+        metavar="VOICE[:SPEAKER]=FEATURES",
         help="voices by name or path, each with the features of its corpus"
-        " (default: every voice found whose corpus is WORK/<name>)",
+        " (default: every speaker of every voice found whose corpus is WORK/<speaker>)",
     )
     parser.add_argument(
         "--vocoder", nargs="+", default=["universal"], help="by name or path; voices speak with the first one"
@@ -119,11 +125,11 @@ def main() -> None:
             began = time.monotonic()
             sections.append(vocoders(run, StoredRecordings.open(corpus, cache, args.limit), addons))
             times.append((f"vocoder, {corpus.name}", time.monotonic() - began))
-        for name, corpus in _voices(args.voices, args.work).items():
+        for name, speaker, corpus in _voices(args.voices, args.work):
             began = time.monotonic()
             recordings = StoredRecordings.open(corpus, cache, args.limit)
-            sections.append(spoken(run, _voice(name, addons[0]), recordings, args.out, args.pictures))
-            times.append((f"voice, {name}", time.monotonic() - began))
+            sections.append(spoken(run, _voice(name, addons[0]), speaker, recordings, args.out, args.pictures))
+            times.append((f"voice, {speaker or name}", time.monotonic() - began))
     except PolyvoxError as error:
         raise SystemExit(str(error)) from error
     if not sections:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import tiny
 import tiny_attention
+import tiny_flow
 from polyvox import blocks
 from polyvox.blocks import SequenceBlock, StreamableBlock, Upstream, connect, registry
 from polyvox.networks import InputSpec
@@ -112,6 +113,30 @@ def decoder(**options) -> Streamed:
     )
 
 
+def turned() -> tiny.Counted:
+    """A decoder whose network has time as the last axis."""
+    plain = tiny.blur()
+
+    def run(tensors):
+        return {"mel": plain.run({"mel": tensors["mel"].T})["mel"].T}
+
+    inputs, outputs = {"mel": InputSpec("float32", (2, "frames"))}, {"mel": TensorSpec("float32", (2, "frames"))}
+    return tiny.Counted("turned", run, inputs, outputs, stream=plain.spec.stream)
+
+
+def flow(steps: int = 4, start: str | None = "mel", **options) -> Streamed:
+    """A flow that starts around `mel`, or at noise alone."""
+    network = partial(tiny_flow.moving, bias="loud", **options)
+    sizes = options.get("sizes", ())
+    ahead = steps * max(network().spec.stream.context.right, *sizes, 0)
+    return Streamed(
+        lambda n: blocks.FlowDecoder(tiny.parts(*n), steps=steps, start=start, spread=None),
+        lambda: [network()],
+        ahead=ahead,
+        calls=lambda frames: steps * (-(-(frames + ahead) // min(sizes)) if sizes else 1),
+    )
+
+
 def durations(seed: int) -> dict:
     random = np.random.default_rng(seed)
     return {
@@ -177,7 +202,14 @@ STREAMED: dict[str, list[Streamed]] = {
         decoder(left=5, right=0, hop=4, made="audio"),
         decoder(sizes=(9, 16)),
         decoder(sizes=(8, 64), hop=4, made="audio"),
+        Streamed(
+            lambda n: blocks.Decoder(tiny.parts(*n)),
+            lambda: [turned()],
+            ahead=2,
+            expected=lambda n, upstream: {"mel": tiny.blur().run(upstream)["mel"]},
+        ),
     ],
+    "FlowDecoder": [flow(), flow(1), flow(3, None, left=0, right=3), flow(2, sizes=(8, 16)), flow(2, turned=True)],
     "Vocoder": [
         Streamed(
             lambda n: blocks.Vocoder(tiny.parts(*n)),
@@ -213,6 +245,8 @@ STREAMED: dict[str, list[Streamed]] = {
         ),
         Streamed(lambda n: blocks.Gain(20), expected=lambda n, upstream: {}),
     ],
+    # At other speeds frames do not stay what they are: tests/test_tempo.py.
+    "Tempo": [Streamed(lambda n: blocks.Tempo(), expected=lambda n, upstream: upstream)],
     "Probe": [Streamed(lambda n: blocks.Probe("here"), expected=lambda n, upstream: upstream)],
     "Excitation": [Streamed(lambda n: blocks.Excitation(8000, 16, 4000.0), ahead=1)],
     "PhaseRefiner": [

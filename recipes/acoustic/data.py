@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recipes.acoustic.model import MARK, PAUSE, PHONE, upsample
-from recipes.acoustic.symbols import is_mark, is_pause
+from recipes.acoustic.symbols import is_mark, is_pause, symbol_table
 from recipes.features import Features
 
 
@@ -30,6 +30,7 @@ class Item:
     token_index: Tensor  # int64 [frames]
     token_position: Tensor  # [frames]
     token_frames: Tensor  # [frames]
+    speaker: int = 0
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Batch:
     token_frames: Tensor  # [B, F]
     frames_mask: Tensor  # [B, F]
     loss_mask: Tensor  # [B, F]
+    speaker: Tensor  # int64 [B]
 
     def gather(self, encoded: Tensor) -> Tensor:
         """The encoding of every frame's token: [B, T, C] -> [B, F, C]."""
@@ -62,14 +64,23 @@ def classes_of(symbols: list[str]) -> Tensor:
 
 @dataclass(slots=True)
 class Corpus:
-    """A corpus's clips, by split, and what the model needs to know of them."""
+    """The clips of one corpus or, with several speakers, of one for each; and what the model needs to know of them."""
 
     train: list[Item]
     dev: list[Item]
     symbols: list[str]
     seen: Tensor  # bool [symbols]: in the train split
-    scales: Tensor  # [[mean, deviation] of log F0, [mean, deviation] of energy]
+    scales: Tensor  # [[mean, deviation] of log F0, [mean, deviation] of energy]; [speakers, 2, 2] if several
     mel_scale: Tensor  # [2, bands]
+
+    @property
+    def speakers(self) -> int:
+        """How many."""
+        return len(self.scales) if self.scales.dim() == 3 else 1
+
+    def scales_of(self, item: Item) -> Tensor:
+        """The scales [2, 2] of an item's speaker."""
+        return self.scales[item.speaker] if self.scales.dim() == 3 else self.scales
 
     @property
     def classes(self) -> Tensor:
@@ -77,38 +88,64 @@ class Corpus:
         return classes_of(self.symbols)
 
     @classmethod
-    def load(cls, folder: Path) -> Corpus:
-        """Open a work folder that `recipes.features` and `recipes.align` have been through."""
-        if not (folder / "prosody.npz").is_file():
-            raise SystemExit(f"{folder}: no alignment here; run `python -m recipes.align` first")
-        features = Features.load(folder)
-        clips = {clip.id: clip for clip in features.clips}
-        rows = json.loads((folder / "alignment.json").read_text("utf-8"))
-        symbols = (folder / "symbols.txt").read_text("utf-8").split("\n")[:-1]
+    def load(cls, *folders: Path) -> Corpus:
+        """Open work folders that `recipes.features` and `recipes.align` have been through, one for each speaker."""
+        for folder in folders:
+            if not (folder / "prosody.npz").is_file():
+                raise SystemExit(f"{folder}: no alignment here; run `python -m recipes.align` first")
+        symbols = _symbols(folders)
         ids = {symbol: i for i, symbol in enumerate(symbols)}
-        prosody = np.load(folder / "prosody.npz")
-        scales = torch.tensor(np.stack([prosody["pitch_scale"], prosody["energy_scale"]])).float()
-        pitch = torch.tensor((prosody["pitch"] - prosody["pitch_scale"][0]) / prosody["pitch_scale"][1]).float()
-        energy = torch.tensor((prosody["energy"] - prosody["energy_scale"][0]) / prosody["energy_scale"][1]).float()
-        voiced = torch.tensor(prosody["voiced"]).float()
-        mel = torch.tensor(np.asarray(features.mel))
         parts: dict[str, list[Item]] = {"train": [], "dev": []}
-        first = 0
-        for row in rows:
-            clip, durations = clips[row["id"]], torch.tensor(row["durations"])
-            span = slice(first, first + len(durations))
-            first = span.stop
-            tokens = torch.tensor([ids[symbol] for symbol in row["symbols"]])
-            item = Item(
-                clip.id, tokens, durations, pitch[span].clamp(-4, 4), voiced[span], energy[span].clamp(-5, 5),
-                mel[clip.rows], *upsample(durations),
-            )  # fmt: skip
-            parts[clip.split].append(item)
+        scales, mels = [], []
+        for speaker, folder in enumerate(folders):
+            features = Features.load(folder)
+            mel = torch.tensor(np.asarray(features.mel))
+            prosody = np.load(folder / "prosody.npz")
+            scales.append(torch.tensor(np.stack([prosody["pitch_scale"], prosody["energy_scale"]])).float())
+            mels.append(mel)
+            for split, item in _items(folder, features, mel, prosody, ids, speaker):
+                parts[split].append(item)
         seen = torch.zeros(len(symbols), dtype=torch.bool)
         for item in parts["train"]:
             seen[item.tokens] = True
+        mel = torch.cat(mels) if len(mels) > 1 else mels[0]
         mel_scale = torch.stack([mel.mean(0), mel.std(0).clamp(min=0.1)])
-        return cls(parts["train"], parts["dev"], symbols, seen, scales, mel_scale)
+        every = torch.stack(scales) if len(scales) > 1 else scales[0]
+        return cls(parts["train"], parts["dev"], symbols, seen, every, mel_scale)
+
+
+def _symbols(folders: Sequence[Path]) -> list[str]:
+    """All symbols of the corpora in the order of their ids; one corpus's own table if there is one."""
+    tables = [(folder / "symbols.txt").read_text("utf-8").split("\n")[:-1] for folder in folders]
+    if len(tables) == 1:
+        return tables[0]
+    return symbol_table([symbol for table in tables for symbol in table])
+
+
+def _items(
+    folder: Path,
+    features: Features,
+    mel: Tensor,
+    prosody: Mapping[str, np.ndarray],
+    ids: Mapping[str, int],
+    speaker: int,
+) -> Iterator[tuple[str, Item]]:
+    """Every clip of a corpus with its split."""
+    clips = {clip.id: clip for clip in features.clips}
+    rows = json.loads((folder / "alignment.json").read_text("utf-8"))
+    pitch = torch.tensor((prosody["pitch"] - prosody["pitch_scale"][0]) / prosody["pitch_scale"][1]).float()
+    energy = torch.tensor((prosody["energy"] - prosody["energy_scale"][0]) / prosody["energy_scale"][1]).float()
+    voiced = torch.tensor(prosody["voiced"]).float()
+    first = 0
+    for row in rows:
+        clip, durations = clips[row["id"]], torch.tensor(row["durations"])
+        span = slice(first, first + len(durations))
+        first = span.stop
+        tokens = torch.tensor([ids[symbol] for symbol in row["symbols"]])
+        yield clip.split, Item(
+            clip.id, tokens, durations, pitch[span].clamp(-4, 4), voiced[span], energy[span].clamp(-5, 5),
+            mel[clip.rows], *upsample(durations), speaker,
+        )  # fmt: skip
 
 
 def collate(items: list[Item], mel_scale: Tensor, crop: int | None, context: int, rng: np.random.Generator) -> Batch:
@@ -129,6 +166,7 @@ def collate(items: list[Item], mel_scale: Tensor, crop: int | None, context: int
         for name in ("tokens", "durations", "voiced", "energy", "pitch"):
             value = getattr(item, name)
             empty[name].append(torch.cat([value, value.new_zeros(tokens, *value.shape[1:])]))
+        empty["speaker"].append(torch.tensor(item.speaker))
         empty["tokens_mask"].append(torch.cat([torch.ones(len(item.tokens)), torch.zeros(tokens)]))
 
         length = len(item.mel)

@@ -7,6 +7,9 @@ mask is 0: a padded run and an unpadded one give the same numbers.
     tokens -> text_encoder -> hidden -> duration_predictor -> durations
                                  |  \\-> prosody_predictor -> encoded -> (each repeated `durations` times)
                                                                               -> decoder -> mel
+
+With `Config.flow_kernels` the decoder's mel is a first guess only, which `recipes.acoustic.flow` goes on from. With
+several speakers the text encoder and the prosody predictor are told which (`speaker` [B]).
 """
 
 from __future__ import annotations
@@ -42,11 +45,21 @@ class Config:
     decoder_kernels: tuple[int, ...] = (7, 7, 5, 5, 5, 5)
     expansion: int = 4
     dropout: float = 0.1
+    decoder_dropout: float = 0.0
+    speakers: int = 1
+    condition: int = 128  # what the decoder tells the flow beside its guess
+    flow_width: int = 192
+    flow_kernels: tuple[int, ...] = ()  # empty: the decoder's mel is the mel
 
     @property
     def context(self) -> int:
-        """Frames that a frame of mel depends on, on each side."""
+        """Frames that the decoder depends on, on each side."""
         return sum(kernel // 2 for kernel in self.decoder_kernels)
+
+    @property
+    def flow_context(self) -> int:
+        """Frames that one step of the flow depends on, on each side."""
+        return sum(kernel // 2 for kernel in self.flow_kernels)
 
     def to_dict(self) -> dict[str, object]:
         """For the checkpoint."""
@@ -114,7 +127,7 @@ class Attention(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """tokens [B, T], tokens_mask [B, T] -> hidden [B, T, C]."""
+    """tokens [B, T], tokens_mask [B, T], speaker int64 [B] if there are several -> hidden [B, T, C]."""
 
     classes: Tensor
 
@@ -122,6 +135,9 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(config.symbols, config.width)
         nn.init.normal_(self.embedding.weight, std=0.3)
+        self.speakers = nn.Embedding(config.speakers, config.width) if config.speakers > 1 else None
+        if self.speakers is not None:
+            nn.init.normal_(self.speakers.weight, std=0.3)
         self.prenet = nn.ModuleList(ConvNeXt(config.width, 5, config.expansion, config.dropout) for _ in range(2))
         self.attention = nn.ModuleList(
             Attention(config.width, config.heads, config.dropout) for _ in range(config.encoder_blocks)
@@ -134,10 +150,13 @@ class TextEncoder(nn.Module):
         # Which class each symbol has, as the flags that end `hidden`: [symbols, FLAGS].
         self.register_buffer("classes", torch.stack([classes == PHONE, classes == MARK], dim=1).float())
 
-    def forward(self, tokens: Tensor, tokens_mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, tokens_mask: Tensor, speaker: Tensor | None = None) -> Tensor:
         """See the class."""
         mask = tokens_mask.unsqueeze(-1)
         x = self.embedding(tokens)
+        if self.speakers is not None:
+            assert speaker is not None
+            x = x + self.speakers(speaker).unsqueeze(1)
         place = torch.cumsum(torch.ones_like(tokens_mask[:1]), dim=1)
         distance = (place.unsqueeze(1) - place.unsqueeze(2)).abs().unsqueeze(1)
         for block in self.prenet:
@@ -216,8 +235,15 @@ class ProsodyPredictor(nn.Module):
         super().__init__()
         self.predictor = Predictor(config, 5)
         self.embed = nn.Sequential(nn.Linear(4, 64), nn.GELU(), nn.Linear(64, config.width))
-        # [[mean, deviation] of log F0, [mean, deviation] of energy]
+        # [[mean, deviation] of log F0, [mean, deviation] of energy]; of every speaker where there are several
         self.register_buffer("scales", scales)
+
+    def scales_of(self, speaker: Tensor | None) -> Tensor:
+        """The scales of every clip's speaker [B, 2, 2], or [1, 2, 2] where there is one speaker."""
+        if self.scales.dim() == 2:
+            return self.scales.unsqueeze(0)
+        assert speaker is not None
+        return self.scales[speaker]
 
     def predict(self, hidden: Tensor, tokens_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised pitch [B, T, 3], normalised energy [B, T], logit of being voiced [B, T]."""
@@ -230,10 +256,10 @@ class ProsodyPredictor(nn.Module):
         return (hidden + told) * tokens_mask.unsqueeze(-1)
 
     def forward(
-        self, hidden: Tensor, tokens_mask: Tensor, pitch: Tensor, energy: Tensor
+        self, hidden: Tensor, tokens_mask: Tensor, pitch: Tensor, energy: Tensor, speaker: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """pitch: shift in semitones; energy: shift in decibels. token_pitch is in Hz, 0 where unvoiced."""
-        return self.shift(hidden, tokens_mask, self.predict(hidden, tokens_mask), pitch, energy)
+        return self.shift(hidden, tokens_mask, self.predict(hidden, tokens_mask), pitch, energy, speaker)
 
     def shift(
         self,
@@ -242,14 +268,16 @@ class ProsodyPredictor(nn.Module):
         predicted: tuple[Tensor, Tensor, Tensor],
         pitch: Tensor,
         energy: Tensor,
+        speaker: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What `forward` returns, of what `predict` returns."""
         values, loudness, voiced = predicted
-        values = values + (pitch * (SEMITONE / self.scales[0, 1])).view(-1, 1, 1)
-        loudness = loudness + (energy * (DECIBEL / self.scales[1, 1])).unsqueeze(-1)
-        hertz = torch.exp(values.mean(-1) * self.scales[0, 1] + self.scales[0, 0])
+        scales = self.scales_of(speaker)
+        values = values + (pitch * (SEMITONE / scales[:, 0, 1])).view(-1, 1, 1)
+        loudness = loudness + (energy * (DECIBEL / scales[:, 1, 1])).unsqueeze(-1)
+        hertz = torch.exp(values.mean(-1) * scales[:, 0, 1:] + scales[:, 0, :1])
         token_pitch = hertz * (voiced > 0).to(hertz.dtype) * tokens_mask
-        token_energy = (loudness * self.scales[1, 1] + self.scales[1, 0]) * tokens_mask
+        token_energy = (loudness * scales[:, 1, 1:] + scales[:, 1, :1]) * tokens_mask
         return self.encode(hidden, tokens_mask, values, loudness), token_pitch, token_energy
 
 
@@ -265,7 +293,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.enter = nn.Linear(config.width + 6, config.decoder_width)
         self.blocks = nn.ModuleList(
-            ConvNeXt(config.decoder_width, kernel, config.expansion) for kernel in config.decoder_kernels
+            ConvNeXt(config.decoder_width, kernel, config.expansion, config.decoder_dropout)
+            for kernel in config.decoder_kernels
         )
         self.norm = nn.LayerNorm(config.decoder_width)
         self.leave = nn.Linear(config.decoder_width, config.bands)
@@ -286,8 +315,8 @@ class Decoder(nn.Module):
         ]
         return torch.stack(features, dim=-1)
 
-    def normalised(self, encoded: Tensor, token_position: Tensor, token_frames: Tensor, frames_mask: Tensor) -> Tensor:
-        """The mel in units of its bands' deviations: what is trained."""
+    def trunk(self, encoded: Tensor, token_position: Tensor, token_frames: Tensor, frames_mask: Tensor) -> Tensor:
+        """What the last layer makes mel of [B, F, decoder_width]."""
         mask = frames_mask.unsqueeze(-1)
         if torch.onnx.is_in_onnx_export():
             # Runtimes compute sines at the end of a vector, where it does not fill a register, by another way, which
@@ -299,7 +328,11 @@ class Decoder(nn.Module):
         x = self.enter(torch.cat([encoded, place], dim=-1))
         for block in self.blocks:
             x = block(x, mask)
-        return self.leave(self.norm(x)) * mask
+        return self.norm(x)
+
+    def normalised(self, encoded: Tensor, token_position: Tensor, token_frames: Tensor, frames_mask: Tensor) -> Tensor:
+        """The mel in units of its bands' deviations: what is trained."""
+        return self.leave(self.trunk(encoded, token_position, token_frames, frames_mask)) * frames_mask.unsqueeze(-1)
 
     def forward(self, encoded: Tensor, token_position: Tensor, token_frames: Tensor, frames_mask: Tensor) -> Tensor:
         """See the class."""

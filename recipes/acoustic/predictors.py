@@ -87,6 +87,7 @@ class Sizes:
     kernels: tuple[int, ...] = (5, 5, 5)
     expansion: int = 2
     dropout: float = 0.12
+    speakers: int = 1
 
     def to_dict(self) -> dict[str, object]:
         """For the checkpoint."""
@@ -94,12 +95,13 @@ class Sizes:
 
 
 class TokenPredictor(nn.Module):
-    """One voter: tokens [B, T], layout [B, T, Layout.WIDTH], mask [B, T, 1] -> [B, T, OUTPUTS]."""
+    """One voter: tokens [B, T], layout [B, T, Layout.WIDTH], mask [B, T, 1], speaker [B] -> [B, T, OUTPUTS]."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.embedding = nn.Embedding(sizes.symbols, sizes.embedding)
         nn.init.normal_(self.embedding.weight, std=0.3)
+        self.speakers = nn.Embedding(sizes.speakers, sizes.width) if sizes.speakers > 1 else None
         self.enter = nn.Linear(sizes.embedding + Layout.WIDTH, sizes.width)
         self.dropout = nn.Dropout(sizes.dropout)
         self.blocks = nn.ModuleList(
@@ -108,28 +110,31 @@ class TokenPredictor(nn.Module):
         self.norm = nn.LayerNorm(sizes.width)
         self.leave = nn.Linear(sizes.width, OUTPUTS)
 
-    def forward(self, tokens: Tensor, layout: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, layout: Tensor, mask: Tensor, speaker: Tensor | None = None) -> Tensor:
         """See the class."""
         x = self.dropout(self.enter(torch.cat([self.embedding(tokens), layout], dim=-1)))
+        if self.speakers is not None:
+            assert speaker is not None
+            x = x + self.speakers(speaker).unsqueeze(1)
         for block in self.blocks:
             x = block(x, mask)
         return self.leave(self.dropout(self.norm(x))) * mask
 
 
 class Voters(nn.Module):
-    """The mean of several networks: tokens [B, T], tokens_mask [B, T] -> [B, T, OUTPUTS]."""
+    """The mean of several networks: tokens [B, T], tokens_mask [B, T], speaker [B] -> [B, T, OUTPUTS]."""
 
     def __init__(self, layout: Layout, members: list[TokenPredictor]) -> None:
         super().__init__()
         self.layout = layout
         self.members = nn.ModuleList(members)
 
-    def forward(self, tokens: Tensor, tokens_mask: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, tokens_mask: Tensor, speaker: Tensor | None = None) -> Tensor:
         """See the class."""
         layout, mask = self.layout(tokens, tokens_mask), tokens_mask.unsqueeze(-1)
-        total = self.members[0](tokens, layout, mask)
+        total = self.members[0](tokens, layout, mask, speaker)
         for member in list(self.members)[1:]:
-            total = total + member(tokens, layout, mask)
+            total = total + member(tokens, layout, mask, speaker)
         return total / len(self.members)
 
 
@@ -144,14 +149,18 @@ class VotedDurations(nn.Module):
         super().__init__()
         self.joint, self.voters = joint, voters
 
-    def log_durations(self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor) -> Tensor:
+    def log_durations(
+        self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor, speaker: Tensor | None = None
+    ) -> Tensor:
         """log(1 + frames) [B, T]."""
-        voted = self.voters(tokens, tokens_mask)[..., 0]
+        voted = self.voters(tokens, tokens_mask, speaker)[..., 0]
         return (1 - SHARE) * self.joint.log_durations(hidden, tokens_mask) + SHARE * voted
 
-    def forward(self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor, speed: Tensor) -> Tensor:
+    def forward(
+        self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor, speed: Tensor, speaker: Tensor | None = None
+    ) -> Tensor:
         """See the class."""
-        return self.joint.frames(self.log_durations(hidden, tokens, tokens_mask), hidden, tokens_mask, speed)
+        return self.joint.frames(self.log_durations(hidden, tokens, tokens_mask, speaker), hidden, tokens_mask, speed)
 
 
 class VotedProsody(nn.Module):
@@ -165,9 +174,11 @@ class VotedProsody(nn.Module):
         # A mean of many likely melodies is flatter than any of them: what the export measured that it lacks.
         self.register_buffer("gain", torch.ones(()))
 
-    def predict(self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def predict(
+        self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor, speaker: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Normalised pitch [B, T, 3], normalised energy [B, T], logit of being voiced [B, T]."""
-        voted = self.voters(tokens, tokens_mask)
+        voted = self.voters(tokens, tokens_mask, speaker)
         pitch, energy, voiced = self.joint.predict(hidden, tokens_mask)
         return (
             ((1 - SHARE) * pitch + SHARE * voted[..., PITCH]) * self.gain,
@@ -180,11 +191,17 @@ class VotedProsody(nn.Module):
         return self.joint.encode(hidden, tokens_mask, pitch, energy)
 
     def forward(
-        self, hidden: Tensor, tokens: Tensor, tokens_mask: Tensor, pitch: Tensor, energy: Tensor
+        self,
+        hidden: Tensor,
+        tokens: Tensor,
+        tokens_mask: Tensor,
+        pitch: Tensor,
+        energy: Tensor,
+        speaker: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See ProsodyPredictor."""
-        predicted = self.predict(hidden, tokens, tokens_mask)
-        return self.joint.shift(hidden, tokens_mask, predicted, pitch, energy)
+        predicted = self.predict(hidden, tokens, tokens_mask, speaker)
+        return self.joint.shift(hidden, tokens_mask, predicted, pitch, energy, speaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +216,13 @@ class Guess:
 
 
 @torch.no_grad()
-def guess(model: Acoustic, tokens: Tensor) -> Guess:
+def guess(model: Acoustic, tokens: Tensor, speaker: int = 0) -> Guess:
     """The predictors' say for token ids [tokens], with voters or without."""
-    mask = torch.ones(1, len(tokens))
-    hidden = model.text_encoder(tokens[None], mask)
-    told = (tokens[None],) if isinstance(model.prosody_predictor, VotedProsody) else ()
-    durations = model.duration_predictor(hidden, *told, mask, torch.ones(1))[0]
-    logs = model.duration_predictor.log_durations(hidden, *told, mask)[0]
-    pitch, energy, voiced = model.prosody_predictor.predict(hidden, *told, mask)
+    mask, who = torch.ones(1, len(tokens)), torch.tensor([speaker])
+    hidden = model.text_encoder(tokens[None], mask, who)
+    voted = isinstance(model.prosody_predictor, VotedProsody)
+    told, heard = ((tokens[None],), (who,)) if voted else ((), ())
+    durations = model.duration_predictor(hidden, *told, mask, torch.ones(1), *heard)[0]
+    logs = model.duration_predictor.log_durations(hidden, *told, mask, *heard)[0]
+    pitch, energy, voiced = model.prosody_predictor.predict(hidden, *told, mask, *heard)
     return Guess(durations, logs, pitch[0], energy[0], voiced[0])

@@ -1,10 +1,12 @@
-"""Stage 3: train the acoustic model of one speaker within a time budget.
+"""Stage 3: train the acoustic model of one or several speakers within a time budget.
 
     python -m recipes.acoustic.train work/kathleen --out work/acoustic/kathleen --minutes 75
+    python -m recipes.acoustic.train work/nathalie work/flemishguy --flow --out work/acoustic/lowlands --minutes 75
 
 The learning rate falls to nothing when the budget is used up, so a run that ended is finished. A run that was
 stopped goes on from its last checkpoint with the same command. In the last part (`--adversary`) a small patch
-discriminator works against over-smoothing; the model from before is kept as `plain.pt`.
+discriminator works against over-smoothing; the model from before is kept as `plain.pt`. With `--flow` the decoder
+goes on from its mel by flow matching (`recipes.acoustic.flow`), and there is no adversary.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ from tqdm import tqdm
 
 from recipes.acoustic.adversary import PatchDiscriminator, discriminator_loss, generator_loss
 from recipes.acoustic.data import Batch, Corpus, batches
+from recipes.acoustic.flow import Flowing, flow_loss, made
 from recipes.acoustic.model import MARK, Acoustic, Config
 from recipes.acoustic.validate import picture, validate
 
-WEIGHTS = {"mel": 1.0, "duration": 0.2, "pitch": 0.1, "energy": 0.1, "voiced": 0.05}
+WEIGHTS = {"mel": 1.0, "duration": 0.2, "pitch": 0.1, "energy": 0.1, "voiced": 0.05, "flow": 0.5}
+FLOW_KERNELS = (7, 7, 5, 5, 5)
+FLOW_DROPOUT = 0.1  # in the decoder and of what it tells the flow: the guess should err as it does on new sentences
 PREDICTORS_DROPOUT = 0.3  # of what they hear of the encoder, besides their own
 ADVERSARY_WARMUP = 300  # steps in which only the discriminator learns
 
@@ -38,16 +43,21 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def losses_of(model: Acoustic, batch: Batch, classes: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """All plain losses of a batch, and the predicted normalised mel [B, F, bands]."""
-    hidden = model.text_encoder(batch.tokens, batch.tokens_mask)
+    hidden = model.text_encoder(batch.tokens, batch.tokens_mask, batch.speaker)
     # An hour of speech has few sentences: given a say in the encoder, the predictors learn melodies by heart.
     heard = functional.dropout(hidden.detach(), PREDICTORS_DROPOUT, model.training)
     logs = model.duration_predictor.log_durations(heard, batch.tokens_mask).float()
     pitch, energy, voiced = (v.float() for v in model.prosody_predictor.predict(heard, batch.tokens_mask))
     # The decoder learns from natural pitch and energy; the predictors learn to say them.
     encoded = model.prosody_predictor.encode(hidden, batch.tokens_mask, batch.pitch, batch.energy)
-    mel = model.decoder.normalised(
-        batch.gather(encoded), batch.token_position, batch.token_frames, batch.frames_mask
-    ).float()
+    placed = batch.gather(encoded), batch.token_position, batch.token_frames, batch.frames_mask
+    extra = {}
+    if isinstance(model, Flowing):
+        mel, condition = model.decoder.both(*placed)
+        extra["flow"] = masked_mean(flow_loss(model, mel, condition, batch, FLOW_DROPOUT), batch.loss_mask)
+        mel = mel.float()
+    else:
+        mel = model.decoder.normalised(*placed).float()
 
     timed = batch.tokens_mask * (classes[batch.tokens] != MARK)
     sounding = (batch.durations > 0).float()
@@ -59,6 +69,7 @@ def losses_of(model: Acoustic, batch: Batch, classes: Tensor) -> tuple[dict[str,
         "pitch": masked_mean(((pitch - batch.pitch) ** 2).mean(-1), sung),
         "energy": masked_mean((energy - batch.energy) ** 2, sounding),
         "voiced": masked_mean(share, sounding),
+        **extra,
     }, mel
 
 
@@ -71,6 +82,7 @@ class Settings:
     crop: int
     rate: float
     adversary: float
+    flow: bool
 
 
 class Trainer:
@@ -78,8 +90,9 @@ class Trainer:
 
     def __init__(self, corpus: Corpus, out: Path, settings: Settings) -> None:
         self.corpus, self.out, self.settings = corpus, out, settings
-        self.config = Config(len(corpus.symbols))
-        self.model = Acoustic(self.config, corpus.classes, corpus.scales, corpus.mel_scale)
+        flow = {"flow_kernels": FLOW_KERNELS, "decoder_dropout": FLOW_DROPOUT} if settings.flow else {}
+        self.config = Config(len(corpus.symbols), speakers=corpus.speakers, **flow)  # type: ignore[arg-type]
+        self.model = made(self.config, corpus.classes, corpus.scales, corpus.mel_scale)
         self.average = copy.deepcopy(self.model)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), settings.rate, betas=(0.9, 0.98), weight_decay=0.01, foreach=True
@@ -150,6 +163,8 @@ class Trainer:
         with torch.no_grad():
             new, old = list(self.model.parameters()), list(self.average.parameters())
             torch._foreach_lerp_(old, new, 1 - decay)
+            if isinstance(self.average, Flowing):
+                self.average.decoder.spread.copy_(self.model.decoder.spread)  # type: ignore[arg-type]
         self.step += 1
         for name, value in losses.items():
             number = float(value.detach())
@@ -184,9 +199,8 @@ class Trainer:
     def run(self, validate_every: int) -> None:
         """Train until the budget is used up."""
         settings, corpus = self.settings, self.corpus
-        source = batches(
-            corpus.train, corpus.mel_scale, settings.batch, settings.crop, self.config.context, seed=self.step
-        )
+        context = self.config.context + self.config.flow_context
+        source = batches(corpus.train, corpus.mel_scale, settings.batch, settings.crop, context, seed=self.step)
         bar = tqdm(total=round(60 * settings.minutes), initial=round(self.seconds), unit="s", disable=None)
         begun, before = time.monotonic(), self.seconds
         while self.progress < 1:
@@ -216,7 +230,8 @@ class Trainer:
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a corpus's work folder, after `recipes.align`")
+    parser.add_argument("folders", type=Path, nargs="+", help="corpora's work folders, after `recipes.align`")
+    parser.add_argument("--flow", action="store_true", help="decode by flow matching")
     parser.add_argument("--out", type=Path, required=True, help="where checkpoints and pictures go")
     parser.add_argument("--minutes", type=float, default=75, help="training time, over all runs (default: 75)")
     parser.add_argument("--batch", type=int, default=12, help="clips a step (default: 12)")
@@ -231,8 +246,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     args.out.mkdir(parents=True, exist_ok=True)
-    settings = Settings(args.minutes, args.batch, args.crop, args.rate, args.adversary)
-    trainer = Trainer(Corpus.load(args.folder), args.out, settings)
+    adversary = 1.0 if args.flow else args.adversary
+    settings = Settings(args.minutes, args.batch, args.crop, args.rate, adversary, args.flow)
+    trainer = Trainer(Corpus.load(*args.folders), args.out, settings)
     trainer.resume()
     trainer.run(args.validate_every)
 

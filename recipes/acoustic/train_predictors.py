@@ -13,7 +13,7 @@ import argparse
 import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Rows:
     layout: Tensor
     wanted: Tensor
     sounding: Tensor
+    speaker: Tensor  # int64 [B]
 
     @classmethod
     def of(cls, items: list[Item], layouts: dict[str, Tensor]) -> Rows:
@@ -60,6 +61,7 @@ class Rows:
                 for i in items
             ]),
             stack([(i.durations > 0).float() for i in items]),
+            torch.tensor([i.speaker for i in items]),
         )  # fmt: skip
 
 
@@ -86,9 +88,9 @@ WEIGHTS = {"duration": 2.0, "pitch": 1.0, "energy": 1.0, "voiced": 0.3}
 class School:
     """The corpus, its layouts, and which fold each sentence belongs to."""
 
-    def __init__(self, folder: Path, folds: int) -> None:
-        self.corpus = Corpus.load(folder)
-        clips = json.loads((folder / "clips.json").read_text("utf-8"))
+    def __init__(self, folders: Sequence[Path], folds: int) -> None:
+        self.corpus = Corpus.load(*folders)
+        clips = [clip for folder in folders for clip in json.loads((folder / "clips.json").read_text("utf-8"))]
         self.texts = {clip["id"]: clip["text"] for clip in clips}
         self.layout = Layout(kinds_of(self.corpus.symbols, self.corpus.classes))
         self.layouts = {
@@ -117,20 +119,20 @@ class School:
         for first in range(0, len(ordered), 32):
             rows = Rows.of(ordered[first : first + 32], self.layouts)
             if isinstance(voters, Voters):
-                said = voters(rows.tokens, rows.mask)
+                said = voters(rows.tokens, rows.mask, rows.speaker)
             else:
-                said = voters(rows.tokens, rows.layout, rows.mask.unsqueeze(-1))
+                said = voters(rows.tokens, rows.layout, rows.mask.unsqueeze(-1), rows.speaker)
             error = said - rows.wanted
             phone = (self.corpus.classes[rows.tokens] == PHONE) * rows.mask
             sung = rows.sounding * (rows.wanted[..., VOICED] > 0.5)
             pitch = error[..., PITCH].mean(-1)
             pitch = pitch - ((pitch * sung).sum(1) / sung.sum(1).clamp(min=1)).unsqueeze(1)
+            scales = self.corpus.scales
+            pitch = pitch * ((scales if scales.dim() == 3 else scales[None])[:, 0, 1:][rows.speaker] / SEMITONE)
             for name, values, weight in (("duration", error[..., 0], phone), ("pitch", pitch, sung)):
                 totals[name][0] += float((values.square() * weight).sum())
                 totals[name][1] += float(weight.sum())
-        found = {name: math.sqrt(total / count) for name, (total, count) in totals.items()}
-        found["pitch"] *= float(self.corpus.scales[0, 1]) / SEMITONE
-        return found
+        return {name: math.sqrt(total / count) for name, (total, count) in totals.items()}
 
 
 def train_fold(school: School, fold: int, epochs: int, size: int, rate: float) -> dict[str, TokenPredictor]:
@@ -139,7 +141,7 @@ def train_fold(school: School, fold: int, epochs: int, size: int, rate: float) -
     corpus, rng = school.corpus, np.random.default_rng(fold)
     learnt = [item for item in corpus.train if school.fold[school.texts[item.id]] != fold]
     left_out = [item for item in corpus.train if school.fold[school.texts[item.id]] == fold]
-    network = TokenPredictor(Sizes(len(corpus.symbols)))
+    network = TokenPredictor(Sizes(len(corpus.symbols), speakers=corpus.speakers))
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.05, foreach=True)
     steps, step = epochs * (len(learnt) // size), 0
     best: dict[str, tuple[float, TokenPredictor]] = {}
@@ -148,7 +150,8 @@ def train_fold(school: School, fold: int, epochs: int, size: int, rate: float) -
         for rows in school.batches(learnt, size, rng):
             for group in optimizer.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 50) * (0.01 + 0.5 * (1 + math.cos(math.pi * step / steps)))
-            losses = losses_of(network(rows.tokens, rows.layout, rows.mask.unsqueeze(-1)), rows, corpus.classes)
+            said = network(rows.tokens, rows.layout, rows.mask.unsqueeze(-1), rows.speaker)
+            losses = losses_of(said, rows, corpus.classes)
             optimizer.zero_grad()
             torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum().backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -183,7 +186,7 @@ def load_voters(path: Path, symbols: list[str], classes: Tensor) -> dict[str, Vo
 def main() -> None:
     """Run the stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a corpus's work folder, after `recipes.align`")
+    parser.add_argument("folders", type=Path, nargs="+", help="corpora's work folders, after `recipes.align`")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--folds", type=int, default=5, help="parts of the train split (default: 5)")
     parser.add_argument("--voters", type=int, default=4, help="networks, each leaving out another part (default: 4)")
@@ -192,9 +195,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate (default: 0.003)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    school = School(args.folder, args.folds)
+    school = School(args.folders, args.folds)
     corpus = school.corpus
-    state = {"symbols": corpus.symbols, "sizes": Sizes(len(corpus.symbols)).to_dict(), "folds": []}
+    sizes = Sizes(len(corpus.symbols), speakers=corpus.speakers)
+    state = {"symbols": corpus.symbols, "sizes": sizes.to_dict(), "folds": []}
     if args.out.exists():
         state = torch.load(args.out, weights_only=True)
         if state.get("dealt", args.folds) != args.folds:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recipes.acoustic.data import Batch, Corpus, Item, collate
+from recipes.acoustic.flow import Flowing
 from recipes.acoustic.model import SEMITONE, Acoustic
 
 
@@ -27,7 +28,8 @@ def validate(model: Acoustic, corpus: Corpus, limit: int | None = None) -> dict[
 
     Returns:
         mel: L1 in natural-log units, with natural pitch, energy and durations; mel_free: with predicted pitch
-        and energy; detail: predicted over natural change from frame to frame (1 is natural); frames: mean error
+        and energy; flowed: what the flow makes of mel_free, where there is one;
+        detail: predicted over natural change from frame to frame (1 is natural); frames: mean error
         of a sounding token's duration; length: total predicted over total natural frames; semitones: RMS error
         of voiced tokens' pitch; energy_db: RMS.
     """
@@ -40,7 +42,7 @@ def validate(model: Acoustic, corpus: Corpus, limit: int | None = None) -> dict[
 
     for first in range(0, len(items), 8):
         batch = _batch(items[first : first + 8], corpus)
-        hidden = model.text_encoder(batch.tokens, batch.tokens_mask)
+        hidden = model.text_encoder(batch.tokens, batch.tokens_mask, batch.speaker)
         prosody = model.prosody_predictor
         pitch, energy, _ = prosody.predict(hidden, batch.tokens_mask)
         mask = batch.frames_mask
@@ -49,6 +51,9 @@ def validate(model: Acoustic, corpus: Corpus, limit: int | None = None) -> dict[
             mel = model.decoder.normalised(encoded, batch.token_position, batch.token_frames, mask)
             error = ((mel - batch.mel) * corpus.mel_scale[1]).abs().mean(-1)
             add(name, (error * mask).sum(), mask.sum())
+            if name == "mel_free" and isinstance(model, Flowing):
+                mel = model.normalised(encoded, batch)
+                add("flowed", (((mel - batch.mel) * corpus.mel_scale[1]).abs().mean(-1) * mask).sum(), mask.sum())
             if name == "mel_free":
                 add("detail", _detail(mel, mask), _detail(batch.mel, mask))
         ones = torch.ones(len(batch.tokens))
@@ -57,11 +62,13 @@ def validate(model: Acoustic, corpus: Corpus, limit: int | None = None) -> dict[
         add("frames", ((durations - batch.durations).abs() * sounding).sum(), sounding.sum())
         add("length", durations.sum(), batch.durations.sum())
         voiced = batch.voiced * sounding
-        add("semitones", (((pitch - batch.pitch) ** 2).mean(-1) * voiced).sum(), voiced.sum())
-        add("energy_db", (((energy - batch.energy) ** 2) * sounding).sum(), sounding.sum())
+        scales = prosody.scales_of(batch.speaker)
+        off, louder = (pitch - batch.pitch) * scales[:, 0, 1:, None], (energy - batch.energy) * scales[:, 1, 1:]
+        add("semitones", ((off**2).mean(-1) * voiced).sum(), voiced.sum())
+        add("energy_db", (louder**2 * sounding).sum(), sounding.sum())
     found = {name: sum(a for a, _ in rows) / sum(b for _, b in rows) for name, rows in totals.items()}
-    found["semitones"] = found["semitones"] ** 0.5 * float(corpus.scales[0, 1]) / SEMITONE
-    found["energy_db"] = found["energy_db"] ** 0.5 * float(corpus.scales[1, 1]) * 20 / float(np.log(10))
+    found["semitones"] = found["semitones"] ** 0.5 / SEMITONE
+    found["energy_db"] = found["energy_db"] ** 0.5 * 20 / float(np.log(10))
     return found
 
 
@@ -77,10 +84,13 @@ def picture(model: Acoustic, corpus: Corpus, path: Path, clips: int = 2) -> None
     figure, axes = plt.subplots(2 * clips, 1, figsize=(12, 4.4 * clips), squeeze=False)
     for i, item in enumerate(corpus.dev[:clips]):
         batch = _batch([item], corpus)
-        hidden = model.text_encoder(batch.tokens, batch.tokens_mask)
+        hidden = model.text_encoder(batch.tokens, batch.tokens_mask, batch.speaker)
         pitch, energy, _ = model.prosody_predictor.predict(hidden, batch.tokens_mask)
         encoded = batch.gather(model.prosody_predictor.encode(hidden, batch.tokens_mask, pitch, energy))
-        mel = model.decoder(encoded, batch.token_position, batch.token_frames, batch.frames_mask)[0]
+        if isinstance(model, Flowing):
+            mel = (model.normalised(encoded, batch) * corpus.mel_scale[1] + corpus.mel_scale[0])[0]
+        else:
+            mel = model.decoder(encoded, batch.token_position, batch.token_frames, batch.frames_mask)[0]
         for row, (name, values) in enumerate((("natural", item.mel), ("predicted", mel))):
             axis = axes[2 * i + row, 0]
             axis.imshow(values.T, origin="lower", aspect="auto", vmin=-11, vmax=1)

@@ -47,6 +47,7 @@ SIGNATURES = {
     "postnet": (("coarse", "features", "frames_mask"), ("mel",)),
 }
 ROLES = {"encoder": "encoder", "attention_decoder": "attention_decoder", "postnet": "decoder"}
+CONTROLS = {"speed": {"default": 1.0, "minimum": 0.5, "maximum": 2.0, "unit": "times"}}
 STACK = [
     {
         "type": "StreamablePipeline",
@@ -57,6 +58,7 @@ STACK = [
                 {"type": "AttentionGuard", "decoder": {"type": "AttentionDecoder"}},
                 {"type": "Probe", "name": "attention"},
                 {"type": "Decoder"},
+                {"type": "Tempo"},
             ],
         },
     }
@@ -220,6 +222,7 @@ def manifest(args: argparse.Namespace, step: int, networks: dict[str, dict[str, 
         },
         "features": CONTRACT,
         "vocoder": "universal",
+        "controls": CONTROLS,
         "networks": networks,
         "stack": STACK,
     }

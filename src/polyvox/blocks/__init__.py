@@ -15,8 +15,10 @@ from polyvox.blocks.decoder import Decoder, Vocoder
 from polyvox.blocks.effects import Collect, Gain, Probe
 from polyvox.blocks.encoder import Encoder
 from polyvox.blocks.excitation import Excitation
+from polyvox.blocks.flow import FlowDecoder
 from polyvox.blocks.refiner import PhaseRefiner
 from polyvox.blocks.registry import block, names
+from polyvox.blocks.tempo import Tempo
 from polyvox.blocks.upsampler import Upsampler
 from polyvox.blocks.windowed import WindowedBlock, time_own_work
 
@@ -29,6 +31,7 @@ __all__ = [
     "Encoder",
     "Encoders",
     "Excitation",
+    "FlowDecoder",
     "Gain",
     "ParallelEncoders",
     "Parts",
@@ -40,6 +43,7 @@ __all__ = [
     "StreamableBlock",
     "StreamablePipeline",
     "StreamableStack",
+    "Tempo",
     "Upsampler",
     "Upstream",
     "Vocoder",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from polyvox.blocks.build import Parts
 from polyvox.blocks.encoder import check_inputs
 from polyvox.blocks.registry import block
+from polyvox.blocks.streamed import StreamedNetwork
 from polyvox.blocks.windowed import WindowedBlock
-from polyvox.errors import StackError, TensorError
+from polyvox.errors import StackError
 from polyvox.tensors import Array, Rows, Specs, Tensors
-from polyvox.windows import Planner, Window
+from polyvox.windows import Window
 
 
 @block("Decoder")
@@ -33,81 +32,33 @@ class Decoder(WindowedBlock):
             keep: tensors to pass through although the network reads them.
         """
         self.network = parts.only(network, self.role)
-        spec = self.network.spec
-        if spec.stream is None:
-            raise StackError(
-                f"{parts.where}: network '{spec.name}' cannot be streamed, it lacks the field"
-                " 'stream' (axis, left, right, hop)"
-            )
-        self.axis, self.context = spec.stream.axis, spec.stream.context
-        self._streamed = {n: s.axes.index(self.axis) for n, s in spec.wanted().items() if self.axis in s.axes}
-        self._static = [n for n in spec.wanted() if n not in self._streamed]
-        self._made: dict[str, int] = {}
-        if not self._streamed:
-            raise StackError(f"{parts.where}: no input of network '{spec.name}' has its stream axis '{self.axis}'")
-        for name, out in spec.outputs.items():
-            named = [i for i, axis in enumerate(out.axes) if isinstance(axis, str)]
-            if len(named) != 1:
-                raise StackError(
-                    f"{parts.where}: output '{name}' of network '{spec.name}' is {out}; a streamed network's"
-                    " outputs need exactly one named axis, that of time"
-                )
-            self._made[name] = named[0]
+        self._streamed = StreamedNetwork(self.network, parts.where)
+        self.context, self.planner = self._streamed.context, self._streamed.planner
         self._keep = set(keep or ())
-        self.leader = next(iter(self._streamed))
-        try:
-            self.planner = Planner(self.context, tuple(self.network.sizes.get(self.axis, ())))
-        except ValueError as error:
-            raise StackError(f"{parts.where}: network '{spec.name}': {error}") from None
+        self.leader = next(iter(self._streamed.streamed))
 
     def transform(self, window: Window, rows: Rows, tensors: Tensors) -> Tensors:
         """The network's outputs for the window's kept frames, and what passes through."""
-        feed: dict[str, Array] = {name: tensors[name] for name in self._static if name in tensors}
-        for name, axis in self._streamed.items():
-            array = rows.cut(name, window.start, window.stop)
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                frame = window.start + int(np.argwhere(~np.isfinite(array))[0][0])
-                raise TensorError(
-                    f"{self.where}: input '{name}' of network '{self.network.spec.name}' is not a finite number at"
-                    f" {self.axis.removesuffix('s')} {frame}"
-                )
-            feed[name] = np.moveaxis(array, 0, axis) if axis else array
-        made = self.network.run(feed)
+        made = self.network.run(self._streamed.feed(window, rows, tensors, self.where))
         chunk: dict[str, Array] = {
             name: rows.cut(name, window.first, window.last)
             for name in rows.names()
-            if name not in self._streamed or name in self._keep
+            if name not in self._streamed.streamed or name in self._keep
         }
-        for name, axis in self._made.items():
-            array = np.moveaxis(made[name], axis, 0) if axis else made[name]
-            expected = (window.stop - window.start) * self.context.hop
-            if len(array) != expected:
-                raise TensorError(
-                    f"{self.where}: network '{self.network.spec.name}' made {len(array)} steps of '{name}' from"
-                    f" {window.stop - window.start} {self.axis}, expected {expected} (hop {self.context.hop})"
-                )
-            chunk[name] = array[window.kept(self.context.hop)]
+        chunk.update(self._streamed.kept(made, window, self.where))
         return chunk
 
     def specs(self, tensors: Specs, upstream: Specs) -> Specs:
         """The network's outputs, and what passes through."""
-        for name in self._streamed:
+        read = self._streamed.streamed.keys()
+        for name in read:
             if name not in upstream and name in tensors and not upstream.open:
                 raise StackError(
                     f"{self.where}: network '{self.network.spec.name}' streams over '{name}', but that is"
                     f" {tensors[name]} of a sequence block; a stream of {', '.join(upstream) or 'nothing'} comes"
                 )
-        check_inputs(self.network, self.where, upstream, tensors)
-        return upstream.without(self._streamed.keys() - self._keep).plus(self._outputs())
-
-    def _outputs(self) -> Specs:
-        spec = self.network.spec
-        moved = {}
-        for name, axis in self._made.items():
-            axes = list(spec.outputs[name].axes)
-            axes.insert(0, axes.pop(axis))
-            moved[name] = type(spec.outputs[name])(spec.outputs[name].dtype, tuple(axes))
-        return Specs(moved)
+        check_inputs(self.network, self.where, self._streamed.offered(upstream), tensors)
+        return upstream.without(read - self._keep).plus(self._streamed.outputs())
 
 
 @block("Vocoder")
