@@ -7,7 +7,7 @@ import pytest
 
 import polyvox
 import tiny
-from polyvox.addons import Addon, available, find, library, open_addon, survey
+from polyvox.addons import Addon, Manifest, available, find, library, manifests, open_addon, read_manifest, survey
 from polyvox.errors import AddonError, VoiceError
 
 
@@ -93,6 +93,27 @@ def test_a_survey_shows_the_broken_ones_too(shelf):
     assert isinstance(found["tam"], Addon)
     assert isinstance(found["bad"], AddonError)
     assert "decoder.onnx" in str(found["tim"])
+
+
+def test_manifests_come_in_the_order_in_which_they_are_searched(shelf):
+    tiny.acoustic(shelf / "shipped" / "abe")
+    (shelf / "two" / "bad.addon").write_bytes(b"PK")
+    found = {name: (path, manifest) for name, path, manifest in manifests()}
+    assert list(found) == ["tim", "tom", "bad", "tam", "abe"]
+    assert found["tim"][1].version == "1.1.0"
+    assert found["tam"][0] == shelf / "two" / "tam.addon"
+    assert isinstance(found["tam"][1], Manifest)
+    assert isinstance(found["bad"][1], AddonError)
+
+
+def test_a_manifest_is_read_without_its_networks_but_not_without_care(shelf):
+    (shelf / "one" / "tim" / "decoder.onnx").write_bytes(b"no network")
+    assert read_manifest(shelf / "one" / "tim").name == "tim"
+    (shelf / "one" / "tim" / "run.py").write_text("print()")
+    with pytest.raises(AddonError, match=r"holds 'run\.py'"):
+        read_manifest(shelf / "one" / "tim")
+    with pytest.raises(AddonError, match="not found"):
+        read_manifest(shelf / "ghost")
 
 
 def test_the_shipped_folder_is_inside_the_package():

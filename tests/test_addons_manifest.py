@@ -107,6 +107,10 @@ def test_a_missing_field_is_named(usual, place):
         ("license", None),
         ("languages", "en"),
         ("speakers", ["a b"]),
+        ("speaker_languages", ["en-US"]),
+        ("speaker_languages", {"ann": "en-US"}),
+        ("speaker_languages", {"ann": []}),
+        ("speaker_languages", {"a b": ["en-US"]}),
         ("text", "espeak"),
         ("text.pause", -1),
         ("text.pause", "0.1"),
@@ -170,6 +174,16 @@ def test_a_wrong_value_is_named_with_what_came(usual, place, value):
         ),
         ("networks.decoder.stream.axis", "words", "it streams over axis 'words'; the inputs that blocks provide have"),
         ("text", ..., "an addon of kind 'acoustic' needs the field 'text'"),
+        (
+            "speaker_languages",
+            {"ann": ["en-US"], "zoe": ["en-US"]},
+            "field 'speaker_languages': 'zoe' is no speaker; there are ann, ben",
+        ),
+        (
+            "speaker_languages",
+            {"ann": ["en-US", "nl"]},
+            "field 'speaker_languages.ann': 'nl' is none of the languages; there are en-US",
+        ),
         ("kind", "vocoder", "a vocoder has neither 'text' nor 'vocoder'"),
         ("kind", "speech", "an addon of kind 'speech' has no 'vocoder'"),
     ],
@@ -206,6 +220,7 @@ SOME = [
         "name",
         "kind",
         "speakers",
+        "speaker_languages",
         "vocoder",
         "text",
         "text.symbols",
@@ -235,6 +250,15 @@ def test_any_value_anywhere_opens_or_raises_an_addon_error(tiny_folder, tmp_path
 def test_numbers_of_the_kind_that_json_has_are_accepted(usual):
     manifest = parse(json.dumps(changed(usual, "text.pause", 1)), "here")
     assert manifest.text.pause == 1.0
+
+
+def test_a_speaker_speaks_what_the_manifest_says_or_all(usual):
+    made = changed(usual, "languages", ["nl", "nl-BE", "de"])
+    made["speaker_languages"] = {"ben": ["nl-BE", "nl"]}
+    manifest = parse(json.dumps(made), "here")
+    assert manifest.languages_of("ann") == ["nl", "nl-BE", "de"]
+    assert manifest.languages_of("ben") == ["nl-BE", "nl"]
+    assert manifest.languages_of(None) == ["nl", "nl-BE", "de"]
 
 
 def test_features_say_which_fields_differ():

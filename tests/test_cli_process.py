@@ -170,3 +170,12 @@ def test_shipped_voice_speaks(tmp_path):
 
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
     assert 0.01 < np.sqrt(np.mean(samples**2)) < 0.4
+
+
+def test_speaking_leaves_nothing_in_the_users_cache(tmp_path):
+    """ONNX Runtime's telemetry would."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "polyvox", "say", "Hello.", "-o", str(tmp_path / "hello.wav")]
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["hello.wav"]

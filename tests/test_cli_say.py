@@ -11,11 +11,25 @@ import pytest
 from click.testing import CliRunner
 
 import polyvox
+import tiny_speakers
+from polyvox import script
 from polyvox.audio import pcm16
 from polyvox.cli import cli
 from polyvox.cli.sound import Player
 
 TEXT = "Hello there, how are you? Good."
+
+
+@pytest.fixture
+def anyone(tmp_path_factory, monkeypatch, tmp_path):
+    """The command without --voice, and voices in three languages."""
+    monkeypatch.setenv("POLYVOX_PATH", str(tiny_speakers.library(tmp_path_factory.mktemp("voices"))))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, **more):
+        return CliRunner().invoke(cli, ["say", *arguments], **more)
+
+    return run
 
 
 @pytest.fixture
@@ -144,6 +158,8 @@ def test_timings_as_subtitles(run, tmp_path, suffix, begins):
         (["hi", "-o", "out.wav", "--voice", "./no/such"], ["not found"]),
         (["hi", "-o", "out.wav", "--target", "moon"], ["'moon'", "cpu-fixed"]),
         (["hi", "-o", "out.wav", "--speaker", "zoe"], ["'zoe'", "ann, ben"]),
+        (["hi", "-o", "out.wav", "--language", "de"], ["voice 'tim' does not speak 'de'", "tim/ann (en-US)"]),
+        (["hi", "-o", "out.wav", "--control", "load=1"], ["'load' is no control"]),
         (["hi", "-o", "out.wav", "--speed", "9"], ["'speed'", "0.5 to 2 times"]),
         (["hi", "-o", "out.wav", "--speed", "nan"], ["'speed'"]),
         (["hi", "-o", "out.wav", "--pitch", "1"], ["no control 'pitch'", "speed, brightness"]),
@@ -175,6 +191,7 @@ def test_mistakes_are_one_sentence_and_leave_no_file(run, tmp_path, arguments, p
         (["hi", "-o", "-", "--timings", "-"], "standard output"),
         (["hi", "--speed", "fast"], "'fast' is not a valid float"),
         (["hi", "--volume", "11"], "--volume"),
+        (["hi", "--pause", "-1"], "--pause"),
     ],
 )
 def test_wrong_usage_exits_with_2(run, tmp_path, arguments, part):
@@ -203,6 +220,98 @@ def test_interrupted_in_the_middle_leaves_nothing(run, tmp_path, monkeypatch, er
     assert result.stderr.strip() == ""
     assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
     assert (tmp_path / "out.json").read_text() == "before"
+
+
+SCRIPT = "Hello there.\n[ger] Guten Tag.\n[low/guy] Goeiedag\n[nat] Hallo daar.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "voice", "speaker"),
+    [
+        (["--language", "de"], "ger", "gerda"),
+        (["--language", "de-AT"], "ger", "gerda"),
+        (["--language", "nl-BE"], "low", "guy"),
+        (["--speaker", "guy"], "low", "guy"),
+        (["--voice", "low", "--speaker", "guy"], "low", "guy"),
+        (["--voice", "low"], "low", "nat"),
+    ],
+)
+def test_a_voice_is_chosen_by_name_language_or_speaker(anyone, arguments, voice, speaker):
+    result = anyone("Hallo.", "-o", "-", *arguments)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout_bytes == pcm16(polyvox.load(voice).say("Hallo.", speaker=speaker).samples)
+
+
+def test_a_script_of_several_voices_is_one_file(anyone, tmp_path):
+    (tmp_path / "play.txt").write_text(SCRIPT)
+    spoken = script.say(SCRIPT, "tim", pause=0.2)
+    for arguments in (["play.txt"], ["-f", "play.txt"], [SCRIPT]):
+        result = anyone(*arguments, "--voice", "tim", "--pause", "0.2", "-o", "-")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout_bytes == pcm16(spoken.samples)
+    result = anyone("play.txt", "--voice", "tim", "-o", "out.wav", "--timings", "out.json", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["voice"] == "tim"
+    assert [(s["voice"], s["speaker"], s["language"]) for s in summary["speakers"]] == [
+        ("tim", "ann", "en-US"),
+        ("ger", "gerda", "de"),
+        ("low", "guy", "nl-BE"),
+        ("low", "nat", "nl"),
+    ]
+    made = json.loads((tmp_path / "out.json").read_text())
+    assert made["text"] == SCRIPT
+    assert [SCRIPT[w["first"] : w["last"]] for w in made["words"]] == [w["text"] for w in made["words"]]
+    starts = {w["text"]: w["start"] for w in made["words"]}
+    assert [p["start"] for p in made["parts"]] == [starts[w] for w in ("Hello", "Guten", "Goeiedag", "Hallo")]
+    ends = [p["end"] for p in made["parts"]]
+    assert all(end < part["start"] for end, part in zip(ends, made["parts"][1:], strict=False))
+
+
+def test_captions_hold_no_tag_and_no_two_voices(anyone, tmp_path):
+    assert anyone(SCRIPT, "--voice", "tim", "--pause", "0", "-o", "o.wav", "--timings", "o.srt").exit_code == 0
+    captions = [part.split("\n")[2] for part in (tmp_path / "o.srt").read_text().strip().split("\n\n")]
+    assert captions == ["Hello there.", "Guten Tag.", "Goeiedag", "Hallo daar."]
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "parts"),
+    [
+        ("One.\n[gerd] Zwei.", [], ["play.txt: line 2: [gerd]", "[gerda]"]),
+        ("One.\n[ger] ...", [], ["play.txt: line 2 (ger): the text has nothing to speak"]),
+        ("One.\n[ger] Zwei.", ["--speed", "1.5"], ["voice 'ger' has no control 'speed'"]),
+        ("[ger]", [], ["play.txt: the text is empty"]),
+    ],
+)
+def test_mistakes_in_a_script_are_one_sentence_and_leave_no_file(anyone, tmp_path, text, arguments, parts):
+    (tmp_path / "play.txt").write_text(text)
+    refused(anyone("play.txt", "--voice", "tim", "-o", "o.wav", "--timings", "o.json", *arguments), *parts)
+    assert [p.name for p in tmp_path.iterdir()] == ["play.txt"]
+
+
+def test_a_voice_that_fails_in_its_turn_leaves_nothing(anyone, tmp_path, monkeypatch):
+    real = script.load
+
+    def load(name, **more):
+        if name == "ger":
+            raise polyvox.PolyvoxError("it fell off the shelf")
+        return real(name, **more)
+
+    monkeypatch.setattr(script, "load", load)
+    refused(anyone(SCRIPT, "--voice", "tim", "-o", "o.wav", "--timings", "o.json"), "it fell off the shelf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_that_ends_in_txt_is_a_file_only_if_it_can_be_one(run, voice, tmp_path):
+    (tmp_path / "my notes.TXT").write_text("From a file.")
+    assert run("my notes.TXT", "-o", "-").stdout_bytes == pcm16(voice.say("From a file.").samples)
+    text = "See my other notes.txt"
+    assert run(text, "-o", "-").stdout_bytes == pcm16(voice.say(text).samples)
+    long = "Read all of it. " * 400 + "a.txt"
+    assert run(long, "-o", "-").stdout_bytes == pcm16(voice.say(long).samples)
+    refused(run("notes.txt", "-o", "o.wav"), "notes.txt: cannot be read: No such file")
+    assert run("-o", "-", input="my notes.TXT").stdout_bytes == pcm16(voice.say("my notes.TXT").samples)
+    (tmp_path / "folder.txt").mkdir()
+    refused(run("folder.txt", "-o", "o.wav"), "folder.txt: cannot be read")
 
 
 class FakeSound(types.ModuleType):

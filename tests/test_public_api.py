@@ -13,12 +13,14 @@ from polyvox import errors
 
 def test_the_surface_is_what_it_says():
     assert set(polyvox.__all__) == {
+        "Choice",
         "PolyvoxError",
         "SequenceBlock",
         "StreamableBlock",
         "Voice",
         "__version__",
         "block",
+        "choose",
         "load",
     }
     assert all(hasattr(polyvox, name) for name in polyvox.__all__)
@@ -39,7 +41,9 @@ def test_a_missing_extra_holds_the_command_that_installs_it():
     assert (error.package, error.extra) == ("soundfile", "files")
 
 
-@pytest.mark.parametrize("module", ["polyvox", "polyvox.addons", "polyvox.windows"])
+@pytest.mark.parametrize(
+    "module", ["polyvox", "polyvox.addons", "polyvox.choosing", "polyvox.script", "polyvox.windows"]
+)
 def test_importing_has_no_side_effects(module):
     """No runtime, no plots, no sound device, and nobody else's logging or threads are touched."""
     code = f"""

@@ -71,10 +71,23 @@ class Planner:
             )
 
     def _size(self, done: int, wanted: int) -> int:
-        """The smallest compiled size that yields `wanted` frames after `done`, else the largest."""
+        """The smallest compiled size that yields `wanted` frames after `done`, else the largest.
+
+        Where two smaller windows, one after the other, yield them at no greater cost, it is the first of the two: its
+        frames come sooner, and blocks upstream have less to make for it.
+        """
         margin = done - max(0, done - self.context.left) + self.context.right
         useful = [s for s in self.sizes if s > margin]
-        return next((s for s in useful if s >= margin + wanted), useful[-1])
+        cover = next((s for s in useful if s >= margin + wanted), None)
+        if cover is None:
+            return useful[-1]
+        later = self.context.left + self.context.right
+        for size in useful[: useful.index(cover)]:
+            rest = later + wanted - (size - margin)
+            second = next((s for s in self.sizes if s >= rest), None)
+            if second is not None and size + second <= cover:
+                return size
+        return cover
 
     def reach(self, done: int, wanted: int) -> int:
         """The frame before which the next window ends if the utterance is long enough: what must be read."""

@@ -12,7 +12,7 @@ from polyvox.addons.files import Files, check_path, open_files
 from polyvox.addons.manifest import Manifest, parse
 from polyvox.blocks import Parts, StreamableBlock, build
 from polyvox.errors import AddonError, StackError
-from polyvox.networks import Network, Source, Target, load_network, target
+from polyvox.networks import Device, Network, Source, Target, load_network, on_device, target
 from polyvox.networks.onnx_file import read_graph
 from polyvox.tensors import Specs, TensorSpec
 from polyvox.text import Symbols
@@ -126,12 +126,14 @@ class Addon:
             known["tokens"] = TensorSpec("int64", ("tokens",))
         return Specs(known)
 
-    def stack(self, on: str | Target = "cpu", wrap: Wrap | None = None) -> Stack:
+    def stack(self, on: str | Target = "cpu", wrap: Wrap | None = None, device: Device | None = None) -> Stack:
         """Load the networks that the stack names, and connect its blocks.
 
         Args:
             on: the target.
             wrap: put around every network that is loaded (for tracing, say).
+            device: shared with other stacks: it decides whose call is next, runs those that wait together, and
+                loads a network that several have once. None runs every call as it comes.
 
         Raises:
             StackError: the stack does not make a working integration layer.
@@ -144,10 +146,23 @@ class Addon:
             chosen = target(other) if other else target(on)
             with lock:
                 if (name, chosen.name) not in loaded:
-                    network = load_network(self.source(name), chosen)
+                    source = self.source(name)
+                    if device is None:
+                        network = load_network(source, chosen)
+                    else:
+                        network = on_device(source, chosen, device, f"{self.manifest.name}.{name}")
                     loaded[name, chosen.name] = wrap(network) if wrap else network
                 return loaded[name, chosen.name]
 
+        try:
+            return Stack(self, self._connected(load), loaded)
+        except BaseException:
+            for network in loaded.values():
+                network.close()
+            raise
+
+    def _connected(self, load: Callable[[str, str | None], Network]) -> StreamableBlock:
+        """The stack's blocks, checked against each other; they have `load`ed their networks."""
         specs = {name: network.spec(name) for name, network in self.manifest.networks.items()}
         block = build(list(self.manifest.stack), Parts(specs, load, where=f"{self.where}: stack"))
         vocoder = self.manifest.kind == "vocoder"
@@ -163,7 +178,7 @@ class Addon:
             )
         if got is not None and (got.dtype, got.axes[1:]) != (expected.dtype, expected.axes[1:]):
             raise StackError(f"{self.where}: stack: makes '{wanted}' as {got}, expected {expected}")
-        return Stack(self, block, loaded)
+        return block
 
     @property
     def longest(self) -> int | None:

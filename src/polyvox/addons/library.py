@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from polyvox.addons.addon import MANIFEST, Addon
+from polyvox.addons.files import open_files
+from polyvox.addons.manifest import Manifest, parse
 from polyvox.errors import AddonError, PolyvoxError, VoiceError
 
 SEARCH_PATH = "POLYVOX_PATH"
@@ -67,6 +69,29 @@ def find(name_or_path: str | Path, beside: Path | None = None) -> Path:
 def open_addon(name_or_path: str | Path, beside: Path | None = None) -> Addon:
     """Open and check an addon by name or path."""
     return Addon.open(find(name_or_path, beside))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Parse the addon.json of a folder or an `.addon` file, and nothing else: its networks are not even read.
+
+    Raises:
+        AddonError: there is no addon, it holds what it must not hold, or its addon.json is wrong.
+    """
+    files = open_files(path)
+    return parse(files.text(MANIFEST), f"{files.where}/{MANIFEST}")
+
+
+def manifests() -> Iterator[tuple[str, Path, Manifest | AddonError]]:
+    """What addon.json says of all addons that can be had by name; of a broken one, its error.
+
+    In the order in which they are searched: the folders of POLYVOX_PATH as they stand there, then the shipped ones;
+    by name within each.
+    """
+    for name, path in available().items():
+        try:
+            yield name, path, read_manifest(path)
+        except AddonError as error:
+            yield name, path, error
 
 
 def survey() -> Iterator[tuple[str, Path, Addon | PolyvoxError]]:

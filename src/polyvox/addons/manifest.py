@@ -211,6 +211,10 @@ class Manifest(_Model):
     data: str = Field("", description="What the weights were trained on, and how.")
     languages: list[str] = Field(default_factory=list, description="BCP 47 tags of what it speaks.")
     speakers: list[Name] = Field(default_factory=list, description="The speakers' names.")
+    speaker_languages: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Which of `languages` a speaker speaks, the usual one first; a speaker not named here speaks all.",
+    )
     styles: list[Name] = Field(default_factory=list, description="The styles' names.")
     text: Text | None = Field(None, description="How text becomes tokens; not in a vocoder.")
     features: Features = Field(default_factory=lambda: Features(), description="The feature contract.")
@@ -235,6 +239,24 @@ class Manifest(_Model):
         if self.kind == "speech" and self.vocoder is not None:
             raise ValueError("an addon of kind 'speech' has no 'vocoder'")
         return self
+
+    @model_validator(mode="after")
+    def _speakers_speak(self) -> Manifest:
+        for speaker, spoken in self.speaker_languages.items():
+            if speaker not in self.speakers:
+                there = ", ".join(self.speakers) or "none"
+                raise ValueError(f"field 'speaker_languages': '{speaker}' is no speaker; there are {there}")
+            for tag in spoken:
+                if tag not in self.languages:
+                    there = ", ".join(self.languages) or "none"
+                    raise ValueError(
+                        f"field 'speaker_languages.{speaker}': '{tag}' is none of the languages; there are {there}"
+                    )
+        return self
+
+    def languages_of(self, speaker: str | None) -> list[str]:
+        """What a speaker speaks, as BCP 47 tags; of an addon whose speakers have no names, None speaks all."""
+        return list(self.speaker_languages.get(speaker, self.languages) if speaker else self.languages)
 
 
 def parse(text: str, where: str) -> Manifest:

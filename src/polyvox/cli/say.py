@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,28 +16,40 @@ from polyvox.cli import common, timings
 from polyvox.errors import PolyvoxError, TextError, VoiceError
 
 if TYPE_CHECKING:
+    from polyvox.choosing import Choice
+    from polyvox.script import Script
     from polyvox.speech import Chunk
-    from polyvox.voice import Voice
 
 LONG_TEXT = 300
 """Characters from which a progress line is worth it."""
+LONGEST_PATH = 1000
 
 
 @click.command(
-    epilog='Examples: polyvox say "Good morning." -o morning.wav; polyvox say -f book.txt -o book.flac '
-    "--timings book.srt; echo Hello | polyvox say -o - | aplay -f S16_LE -r 22050"
+    epilog='Examples: polyvox say "Good morning." -o morning.wav; polyvox say --language de "Guten Morgen."; '
+    "polyvox say book.txt -o book.flac --timings book.srt; echo Hello | polyvox say -o - | aplay -f S16_LE -r 22050"
 )
 @click.argument("text", required=False)
 @click.option("-f", "--file", "source", metavar="FILE", help="Read the text from a UTF-8 file; `-` is standard input.")
-@click.option("--voice", default="kathleen", show_default=True, metavar="NAME|PATH", help="Who speaks.")
+@click.option(
+    "--voice",
+    metavar="NAME|PATH",
+    help="Who speaks; `kathleen` unless --language or --speaker ask for another.",
+)
+@click.option(
+    "--language", metavar="TAG", help="Which language: the voice that fits best, `de` for `de-AT`, `en-US` for `en`."
+)
 @click.option("--vocoder", metavar="NAME|PATH", help="Another vocoder than the voice's own.")
-@click.option("--speaker", metavar="NAME", help="Which of the voice's speakers.")
+@click.option("--speaker", metavar="NAME", help="Which speaker, of the voice or of any.")
 @click.option("--target", default="cpu", show_default=True, help="Where and how to run.")
 @click.option("--speed", type=float, help="How fast: 2 is twice as fast.")
 @click.option("--pitch", type=float, help="How much higher, in semitones.")
 @click.option("--energy", type=float, help="How much stronger, in dB.")
 @click.option(
     "--control", "controls", multiple=True, metavar="NAME=VALUE", help="Any control of the voice; repeatable."
+)
+@click.option(
+    "--pause", type=click.FloatRange(0, 60), help="Seconds of silence where the speaker changes; 0.5 unless given."
 )
 @click.option(
     "-o",
@@ -56,7 +69,8 @@ LONG_TEXT = 300
 def say(
     text: str | None,
     source: str | None,
-    voice: str,
+    voice: str | None,
+    language: str | None,
     vocoder: str | None,
     speaker: str | None,
     target: str,
@@ -64,41 +78,52 @@ def say(
     pitch: float | None,
     energy: float | None,
     controls: tuple[str, ...],
+    pause: float | None,
     output: str | None,
     whole: bool,
     timings_to: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Speak TEXT, a file or standard input."""
+    """Speak TEXT, a file or standard input.
+
+    A TEXT that ends in .txt is the path of a file if there is one, or if it is a single word. What others wrote is
+    safest on standard input, which is never taken for a path or an option.
+
+    A text may have several voices: a line that begins with [kerstin], [lowlands/flemishguy], [flemishguy] or [nl-BE],
+    a voice, one of its speakers, any speaker or a language, is spoken by that one, and so is what follows it.
+    """
     if [output, timings_to, "-" if as_json else None].count("-") > 1:
         raise click.UsageError("only one of -o -, --timings - and --json can have standard output")
     if timings_to not in (None, "-") and Path(timings_to).suffix.lower() not in timings.SUFFIXES:
         raise PolyvoxError(f"{timings_to}: unknown format of timings; known are {', '.join(timings.SUFFIXES)}")
-    spoken = _text(text, source)
+    spoken, read_from = _text(text, source)
     values = _controls({"speed": speed, "pitch": pitch, "energy": energy}, controls)
 
-    from polyvox.voice import load
+    from polyvox.script import PAUSE, Script
 
-    loaded = load(voice, vocoder=vocoder, target=target)
-    run = _Run(loaded.sample_rate)
+    script = Script.parse(spoken, voice, language=language, speaker=speaker, vocoder=vocoder, source=read_from)
+    run = _Run(script.sample_rate)
     progress = not quiet and len(spoken) >= LONG_TEXT and sys.stderr.isatty()
+    # Refuses a bad control or text before any file is touched.
+    chunks = script.stream(target=target, pause=PAUSE if pause is None else pause, whole=whole, **values)
     try:
-        # Refuses a bad control or text before any file is touched.
-        chunks = loaded.stream(spoken, speaker=speaker, whole=whole, **values)
         with ExitStack() as stack:
             timings_file = (
                 stack.enter_context(common.whole_file(Path(timings_to))) if timings_to not in (None, "-") else None
             )
-            write = _sink(stack, output, loaded.sample_rate)
+            write = _sink(stack, output, script.sample_rate)
             for chunk in run.timed(chunks):
                 write(chunk.samples)
                 if progress:
                     run.show(len(spoken))
             if timings_to is not None:
                 suffix = ".json" if timings_to == "-" else Path(timings_to).suffix.lower()
-                about = {"voice": loaded.name, "seconds": run.seconds, "text": spoken}
-                made = timings.render(suffix, spoken, run.words, run.phonemes, about)
+                about = {"voice": script.roles[0].manifest.name, "seconds": run.seconds, "text": spoken}
+                if len(script.parts) > 1:
+                    about["parts"] = run.parts(script)
+                # Captions are cut at the breaks that tags become; places are the same in both texts.
+                made = timings.render(suffix, script.spoken, run.words, run.phonemes, about)
                 if timings_file is None:
                     click.echo(made)
                 else:
@@ -106,22 +131,25 @@ def say(
     finally:
         if progress:
             click.echo("\r\033[K", nl=False, err=True)
-        loaded.close()
+        chunks.close()
     if as_json:
-        common.print_json(run.summary(loaded, output))
+        common.print_json(run.summary(script, output))
     if not quiet:
         click.echo(run.line(output), err=True)
 
 
-def _text(text: str | None, source: str | None) -> str:
+def _text(text: str | None, source: str | None) -> tuple[str, str | None]:
+    """The text, and the name of the file that it is from."""
     if text is not None and source is not None:
         raise click.UsageError("the text comes either as an argument or from --file, not both")
+    if text is not None and _is_path(text):
+        text, source = None, text
     if text is not None:
         try:
             text.encode()  # bytes that were no text arrive as lone surrogates
         except UnicodeEncodeError:
             raise TextError("the text is not UTF-8") from None
-        return text
+        return text, None
     if source in (None, "-"):
         stdin = sys.stdin
         if stdin is None or (source is None and stdin.isatty()):
@@ -134,9 +162,19 @@ def _text(text: str | None, source: str | None) -> str:
         except OSError as error:
             raise TextError(f"{where}: cannot be read: {error.strerror or error}") from None
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig"), None if source in (None, "-") else where
     except UnicodeDecodeError:
         raise TextError(f"{where}: is not UTF-8 text") from None
+
+
+def _is_path(text: str) -> bool:
+    """Whether TEXT is a file: one that is there, or one word that can only be the name of one, misspelt perhaps."""
+    if not text.lower().endswith(".txt") or len(text) > LONGEST_PATH:
+        return False
+    try:
+        return Path(text).is_file() or not any(c.isspace() for c in text)
+    except (OSError, ValueError):  # a name too long, a NUL
+        return False
 
 
 def _controls(named: dict[str, float | None], others: tuple[str, ...]) -> dict[str, Any]:
@@ -152,7 +190,7 @@ def _controls(named: dict[str, float | None], others: tuple[str, ...]) -> dict[s
             raise VoiceError(f"--control {other}: expected NAME=NUMBER, such as speed=1.2")
         if name in values:
             raise VoiceError(f"the control '{name}' is given twice")
-        if name in ("speaker", "whole", "pace", "text", "self"):  # words of Voice.stream, no controls
+        if name in ("speaker", "whole", "pace", "text", "target", "pause", "load", "self"):  # other words of `stream`
             raise VoiceError(f"--control {other}: '{name}' is no control")
         values[name] = number
     return values
@@ -221,13 +259,37 @@ class _Run:
         first = common.milliseconds(self.first or 0.0)
         return f"{name}: {self.seconds:.2f} s of speech, first audio after {first}, real-time factor {self.factor:.2f}"
 
-    def summary(self, voice: Voice, output: str | None) -> dict[str, Any]:
-        return {
+    def parts(self, script: Script) -> list[dict[str, Any]]:
+        """Who speaks which stretch of the text, from the first word's start to the last one's end."""
+        made = []
+        places = [word.first for word in self.words]
+        for part in script.parts:
+            words = self.words[bisect_left(places, part.first) : bisect_left(places, part.last)]
+            made.append(
+                {
+                    **_who(part.choice),
+                    "start": round(words[0].start, 4) if words else None,
+                    "end": round(words[-1].end, 4) if words else None,
+                    "first": part.first,
+                    "last": part.last,
+                }
+            )
+        return made
+
+    def summary(self, script: Script, output: str | None) -> dict[str, Any]:
+        voice, vocoder = script.roles[0].manifest, script.roles[0].vocoder
+        made = {
             "voice": voice.name,
-            "vocoder": voice.vocoder.manifest.name if voice.vocoder else None,
-            "sample_rate": voice.sample_rate,
+            "vocoder": vocoder.name if vocoder else None,
+            "sample_rate": script.sample_rate,
             "seconds": round(self.seconds, 4),
             "first_audio_ms": round(1e3 * (self.first or 0.0), 2),
             "real_time_factor": round(self.factor, 4),
             "file": output,
         }
+        speakers = list(dict.fromkeys(part.choice for part in script.parts))
+        return {**made, "speakers": [_who(choice) for choice in speakers]}
+
+
+def _who(choice: Choice) -> dict[str, Any]:
+    return {"voice": str(choice.voice), "speaker": choice.speaker, "language": choice.language}
