@@ -237,6 +237,15 @@ STREAMED: dict[str, list[Streamed]] = {
             passes=False,
         )
     ],
+    "Emit": [
+        Streamed(
+            lambda n: blocks.Emit(["encoded", "energy"]),
+            source=True,
+            passes=False,
+            expected=lambda n, tensors: {name: tensors[name] for name in ("encoded", "energy")},
+            tensors=durations,
+        )
+    ],
     "Collect": [Streamed(lambda n: blocks.Collect(), gathers=True)],
     "Gain": [
         Streamed(

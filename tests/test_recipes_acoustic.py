@@ -202,7 +202,9 @@ def test_unseen_symbols_take_a_neighbours_place(model):
 def test_the_exported_networks_make_an_addon(model, tokens, tmp_path):
     pytest.importorskip("onnx", reason="the recipes need onnx")
     entries = export.export_networks(model, [tokens, tokens[:5]], tmp_path)
-    written = json.dumps(export.manifest(export.About("tim", "en-us", {"tim": "en-US"}, "CC0-1.0", "Made up", 64), 0, entries))
+    written = json.dumps(
+        export.manifest(export.About("tim", "en-us", {"tim": "en-US"}, "CC0-1.0", "Made up", 64), 0, entries)
+    )
     assert entries["decoder"]["stream"] == {"axis": "frames", "left": 14, "right": 14, "hop": 1}
     addons = pytest.importorskip("polyvox.addons.manifest")
     manifest = addons.Manifest.model_validate_json(written)

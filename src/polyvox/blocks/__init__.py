@@ -12,7 +12,7 @@ from polyvox.blocks.containers import (
     StreamableStack,
 )
 from polyvox.blocks.decoder import Decoder, Vocoder
-from polyvox.blocks.effects import Collect, Gain, Probe
+from polyvox.blocks.effects import Collect, Emit, Gain, Probe
 from polyvox.blocks.encoder import Encoder
 from polyvox.blocks.excitation import Excitation
 from polyvox.blocks.flow import FlowDecoder
@@ -28,6 +28,7 @@ __all__ = [
     "Block",
     "Collect",
     "Decoder",
+    "Emit",
     "Encoder",
     "Encoders",
     "Excitation",

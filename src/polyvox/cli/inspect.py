@@ -14,15 +14,17 @@ from polyvox.errors import PolyvoxError, VoiceError
 if TYPE_CHECKING:
     from polyvox.addons import Addon, Stack
     from polyvox.cli.tree import BlockInfo
+    from polyvox.pictures import Drawing
 
 PANGRAM = "The quick brown fox jumps over the lazy dog."
 
 
 @click.command(
-    short_help="Show the blocks and networks of an addon, and what a speech costs.",
-    epilog="Examples: polyvox inspect kathleen --picture kathleen.svg; polyvox inspect kathleen --trace spoken",
+    short_help="Show the blocks and networks of addons, and what a speech costs.",
+    epilog="Examples: polyvox inspect kathleen --picture kathleen.svg; polyvox inspect kathleen --trace spoken;"
+    " polyvox inspect kathleen kerstin --picture stacks.svg",
 )
-@click.argument("addon", metavar="ADDON")
+@click.argument("names", metavar="ADDON...", nargs=-1, required=True)
 @click.option("--vocoder", metavar="NAME|PATH", help="Another vocoder than the one that the addon names.")
 @click.option("--target", default="cpu", show_default=True, help="Where and how to run.")
 @click.option("--picture", metavar="FILE", help="Draw the blocks: .svg or .png.")
@@ -39,7 +41,7 @@ PANGRAM = "The quick brown fox jumps over the lazy dog."
 @click.option("--text", default=PANGRAM, show_default=True, help="What to speak for --trace and --alignment.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def inspect(
-    addon: str,
+    names: tuple[str, ...],
     vocoder: str | None,
     target: str,
     picture: str | None,
@@ -48,21 +50,23 @@ def inspect(
     text: str,
     as_json: bool,
 ) -> None:
-    """Show how ADDON, a name or a path, is put together: its blocks, and for an acoustic addon its vocoder's too."""
+    """Show how ADDON, a name or a path, is put together: its blocks, and for an acoustic addon its vocoder's too.
+
+    Several voices, or several vocoders, are shown side by side, with what they share.
+    """
     from polyvox.addons import open_addon
-    from polyvox.cli import tree
 
     if picture is not None and Path(picture).suffix.lower() not in (".svg", ".png"):
         raise PolyvoxError(f"{picture}: unknown format of pictures; known are .svg, .png")
-    opened = open_addon(addon)
+    if len(names) > 1:
+        for option, given in (("--trace", prefix), ("--alignment", alignment)):
+            if given is not None:
+                raise PolyvoxError(f"{option} is of one addon, and {len(names)} were given")
+        _compare(names, vocoder, target, picture, as_json=as_json)
+        return
+    opened = open_addon(names[0])
     addons = [opened, *_vocoder(opened, vocoder)]
-    shown: list[tuple[Addon, BlockInfo]] = []
-    for each in addons:
-        stack: Stack = each.stack(target)
-        try:
-            shown.append((each, tree.describe(stack)))
-        finally:
-            stack.close()
+    shown = [(each, _described(each, target)) for each in addons]
     report: dict[str, Any] = {"addons": [_json(each, info) for each, info in shown]}
     if not as_json:
         for number, (each, info) in enumerate(shown):
@@ -86,6 +90,57 @@ def inspect(
         click.echo(f"\n{picture}: the blocks")
     if alignment is not None:
         click.echo(f"\n{alignment}: what it attended to")
+
+
+def _described(addon: Addon, target: str) -> BlockInfo:
+    from polyvox.cli import tree
+
+    stack: Stack = addon.stack(target)
+    try:
+        return tree.describe(stack)
+    finally:
+        stack.close()
+
+
+def _compare(names: tuple[str, ...], vocoder: str | None, target: str, picture: str | None, *, as_json: bool) -> None:
+    """Show several voices, or several vocoders, side by side."""
+    from polyvox.addons import open_addon
+    from polyvox.cli import beside
+
+    opened = [open_addon(name) for name in names]
+    kinds = [a.manifest.kind == "vocoder" for a in opened]
+    if any(kinds) and not all(kinds):
+        odd, other = opened[kinds.index(True)].manifest.name, opened[kinds.index(False)].manifest.name
+        raise VoiceError(
+            f"'{odd}' is a vocoder and '{other}' is none; show voices beside voices, vocoders beside vocoders"
+        )
+    known: list[tuple[Addon, BlockInfo]] = []
+
+    def described(addon: Addon) -> tuple[Addon, BlockInfo]:
+        found = next((k for k in known if beside.same_addon(k[0], addon)), None)
+        if found is None:
+            known.append(found := (addon, _described(addon, target)))
+        return found
+
+    voices = []
+    for addon in opened:
+        wanted = vocoder if addon.manifest.kind == "acoustic" else None
+        if vocoder is not None and addon.manifest.kind == "vocoder":
+            _vocoder(addon, vocoder)
+        own = described(addon)
+        used = [described(a) for a in _vocoder(addon, wanted)]
+        voices.append(beside.Shown(addon, own[1], used[0] if used else None))
+    comparison = beside.Comparison(voices)
+    if picture is not None:
+        _write_picture(Path(picture), comparison.drawing())
+    if as_json:
+        report = {"addons": [_json(each, info) for each, info in known], "comparison": comparison.json()}
+        common.print_json({**report, "picture": picture} if picture is not None else report)
+        return
+    for line in comparison.lines():
+        click.echo(line)
+    if picture is not None:
+        click.echo(f"\n{picture}: the blocks")
 
 
 def _vocoder(addon: Addon, wanted: str | None) -> list[Addon]:
@@ -163,12 +218,17 @@ def _draw(path: Path, shown: list[tuple[Addon, BlockInfo]]) -> None:
     from polyvox import pictures
     from polyvox.cli import tree
 
-    boxes = [tree.addon_box(each, info) for each, info in shown]
+    _write_picture(path, pictures.boxes([tree.addon_box(each, info) for each, info in shown]))
+
+
+def _write_picture(path: Path, drawing: Drawing) -> None:
+    from polyvox import pictures
+
     with common.whole_file(path) as file:
         if path.suffix.lower() == ".svg":
-            file.write(pictures.svg(boxes).encode())
+            file.write(pictures.svg(drawing).encode())
         else:
-            pictures.png(boxes, file)
+            pictures.png(drawing, file)
 
 
 def _alignment(addon: Addon, target: str, text: str, path: Path) -> None:

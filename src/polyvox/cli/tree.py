@@ -13,6 +13,7 @@ from polyvox.cli.common import clean, count
 from polyvox.networks import Network, NetworkSpec
 from polyvox.pictures import Box
 from polyvox.tensors import Specs, TensorSpec
+from polyvox.windows import Context
 
 
 @dataclass
@@ -160,11 +161,15 @@ def _info(
         if spec.stream is not None and kind == "stream":
             context = spec.stream.context
             info.contexts.append((context.left, context.right, context.hop))
+    whole = getattr(block, "context", None)
+    if info.contexts and isinstance(whole, Context):
+        # A block that runs its network several times needs more than the network does.
+        info.contexts = [(whole.left, whole.right, whole.hop)]
     info.children = [[_info(b, heard, types, parameters, seen) for b in rank] for rank in _ranks(block, seen)]
     inside = [child for rank in info.children for child in rank]
-    if specs:
+    if specs and (upstream.open or not asked):
         info.reads = {n: TensorSpec(i.dtype, i.axes) for s in specs for n, i in s.wanted().items()}
-    elif not inside:
+    elif specs or not inside:  # not what the block makes for its network itself, but what it reads beside
         info.reads = asked
     own = {n for s in specs for n in s.outputs}
     for name, spec_made in made.items():
@@ -187,27 +192,29 @@ def _shapes(tensors: Mapping[str, TensorSpec]) -> str:
     return ", ".join(shape(n, s) for n, s in tensors.items())
 
 
-def _named(info: BlockInfo) -> str:
+def named(info: BlockInfo) -> str:
+    """A block's networks: `'pitch'`."""
     return " ".join(f"'{name}'" for name in info.networks)
 
 
-def _figures(info: BlockInfo) -> list[str]:
-    figures = [
+def figures(info: BlockInfo) -> list[str]:
+    """Context, parameters and compiled sizes, in words."""
+    found = [
         f"context {left}+{right} frames" + (f", hop {hop}" if hop > 1 else "") for left, right, hop in info.contexts
     ]
     if info.parameters and not info.children:
-        figures.append(f"{count(info.parameters)} parameters")
+        found.append(f"{count(info.parameters)} parameters")
     if info.compiled:
-        figures.append("; ".join(f"{axis} compiled to {', '.join(map(str, s))}" for axis, s in info.compiled.items()))
-    return figures
+        found.append("; ".join(f"{axis} compiled to {', '.join(map(str, s))}" for axis, s in info.compiled.items()))
+    return found
 
 
 def lines(info: BlockInfo) -> Iterator[str]:
     """The tree as text."""
-    parts = [f"{info.type} {_named(info)}".rstrip()]
+    parts = [f"{info.type} {named(info)}".rstrip()]
     if not info.children:
         flow = f"{_shapes(info.reads)} -> {_shapes(info.makes)}".strip() if info.reads or info.makes else ""
-        parts += [flow.removesuffix(" ->"), ", ".join(_figures(info))]
+        parts += [flow.removesuffix(" ->"), ", ".join(figures(info))]
     else:
         parts += [f"-> {_shapes(info.makes)}" if info.makes else "", f"{count(info.parameters)} parameters"]
     yield clean("  ".join(p for p in parts if p))
@@ -228,10 +235,10 @@ def box(info: BlockInfo) -> Box:
             details.append(f"makes {_shapes(info.makes)}")
         if info.passes:
             details.append(f"passes {', '.join(info.passes)}")
-        details += _figures(info)
+        details += figures(info)
     return Box(
         clean(info.type),
-        clean(_named(info)),
+        clean(named(info)),
         info.kind,
         [clean(d) for d in details],
         [[box(child) for child in rank] for rank in info.children],
