@@ -26,6 +26,7 @@ SECTIONS = {
     "memory": "Memory and start",
     "equality": "Equality",
     "concurrency": "Several listeners at once",
+    "coexistence": "All voices in one process",
 }
 
 

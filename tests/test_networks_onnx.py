@@ -318,3 +318,16 @@ def test_closing_a_voice_closes_its_networks(tiny_folder):
     closing.close()
     with pytest.raises(polyvox.PolyvoxError):
         closing.say("Hello")
+
+
+def test_a_closed_network_says_so():
+    from onnx import helper
+
+    ends = {"x": ("float32", ["t"])}, {"y": ("float32", ["t"])}
+    data = tiny.graph(*ends, [helper.make_node("Neg", ["x"], ["y"])], {}, batch=False)
+    spec = NetworkSpec("n", "encoder", {"x": InputSpec("float32", ("t",))}, {"y": TensorSpec("float32", ("t",))})
+    network = OnnxNetwork(spec, data, "n.onnx")
+    assert network.run({"x": np.ones(1, np.float32)})["y"] == -1
+    network.close()
+    with pytest.raises(TensorError, match=r"n\.onnx: its voice was closed"):
+        network.run({"x": np.ones(1, np.float32)})

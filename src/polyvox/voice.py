@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
 from polyvox.addons import Addon, Stack, open_addon
+from polyvox.addons.joining import check_controls, check_join, joined_controls
 from polyvox.blocks import connect, time_own_work
 from polyvox.blocks.attention_guard import FAULTS
 from polyvox.errors import TensorError, VoiceError
-from polyvox.networks import Network, Target
+from polyvox.networks import Device, Network, Target
 from polyvox.pacing import Listener
 from polyvox.speech import Chunk, Speech, Timer
 from polyvox.tensors import Array
@@ -36,33 +36,28 @@ class Voice:
         *,
         target: str | Target = "cpu",
         trace: Trace | None = None,
+        device: Device | None = None,
     ) -> None:
-        """Join and load; `load` finds addons by name and is what callers want.
+        """Join and load; `load` finds addons by name and is what callers want, and says what these are.
 
         Raises:
             VoiceError: the two do not make a voice.
             AddonError, StackError, TargetError: one of them is broken or cannot run on the target.
         """
         manifest = addon.manifest
-        if manifest.kind == "vocoder" or manifest.text is None:
-            raise VoiceError(f"'{manifest.name}' is a vocoder, which speaks no text; load an acoustic addon with it")
-        if (vocoder is None) != (manifest.kind == "speech"):
-            wanted = "no vocoder, it makes audio itself" if vocoder else "a vocoder"
-            raise VoiceError(f"'{manifest.name}' is of kind '{manifest.kind}' and needs {wanted}")
-        if vocoder is not None:
-            if vocoder.manifest.kind != "vocoder":
-                raise VoiceError(f"'{vocoder.manifest.name}' is of kind '{vocoder.manifest.kind}', expected a vocoder")
-            differing = manifest.features.differing(vocoder.manifest.features)
-            if differing:
-                ours, theirs = manifest.features, vocoder.manifest.features
-                each = ", ".join(f"{n} ({getattr(ours, n)} and {getattr(theirs, n)})" for n in differing)
-                raise VoiceError(
-                    f"'{manifest.name}' and '{vocoder.manifest.name}' do not join, their features differ in {each}"
-                )
+        check_join(manifest, vocoder.manifest if vocoder else None)
+        assert manifest.text is not None
         self.addon, self.vocoder = addon, vocoder
         self.trace = trace
         addons = [a for a in (addon, vocoder) if a is not None]
-        self._stacks: list[Stack] = [a.stack(target, self._wrapper(a, addons)) for a in addons]
+        self._stacks: list[Stack] = []
+        try:
+            for one in addons:
+                # The trace is outside: a call's span is all that its stream waits, for the device too.
+                self._stacks.append(one.stack(target, self._wrapper(one, addons), device))
+        except BaseException:
+            self.close()
+            raise
         if trace is not None:
             for stack in self._stacks:
                 time_own_work(stack.block, partial(trace.span, track="signal"))
@@ -70,7 +65,7 @@ class Voice:
         # Where lengths are compiled, nothing longer than the longest can be encoded in one piece.
         compiled = [n.sizes["tokens"][-1] for s in self._stacks for n in s.networks.values() if "tokens" in n.sizes]
         self._max_tokens = min([manifest.text.max_tokens, *compiled])
-        self.controls = {name: c for a in (vocoder, addon) if a for name, c in a.manifest.controls.items()}
+        self.controls = joined_controls(manifest, vocoder.manifest if vocoder else None)
 
     @property
     def name(self) -> str:
@@ -167,17 +162,8 @@ class Voice:
         return every()
 
     def _tensors(self, speaker: str | None, controls: Mapping[str, float]) -> dict[str, Array]:
+        check_controls(self.name, self.controls, controls)
         tensors: dict[str, Array] = {}
-        for name, value in controls.items():
-            if name not in self.controls:
-                there = ", ".join(self.controls) or "none"
-                raise VoiceError(f"voice '{self.name}' has no control '{name}'; it has {there}")
-            known = self.controls[name]
-            if isinstance(value, bool) or not isinstance(value, Real) or not known.minimum <= value <= known.maximum:
-                raise VoiceError(
-                    f"'{name}' of voice '{self.name}' must be {known.minimum:g} to {known.maximum:g}"
-                    f"{' ' + known.unit if known.unit else ''}, not {value!r}"
-                )
         for name, known in self.controls.items():
             tensors[name] = np.asarray(controls.get(name, known.default), dtype=np.float32)
         speakers = self.addon.manifest.speakers
@@ -242,6 +228,7 @@ def load(
     target: str | Target = "cpu",
     vocoder: str | Path | None = None,
     trace: Trace | None = None,
+    device: Device | None = None,
 ) -> Voice:
     """Load a voice: `polyvox.load("kathleen")`.
 
@@ -250,6 +237,9 @@ def load(
         target: where and how to run, "cpu" or "cpu-fixed".
         vocoder: another vocoder than the one that the addon names, by name or path.
         trace: records every network call, and what blocks compute themselves.
+        device: shared by voices that speak at the same time: `Device()` runs as many calls at once as there are
+            processors, the most urgent first (`polyvox.networks.deadline`), steps of several streams as one, and
+            loads a vocoder that several voices have once. None runs every call as it comes.
 
     Raises:
         VoiceError: no such voice, or its parts do not join.
@@ -262,4 +252,4 @@ def load(
     if addon.manifest.kind == "acoustic" and wanted is None:
         raise VoiceError(f"'{addon.manifest.name}' names no vocoder; give one: load(..., vocoder='universal')")
     other = open_addon(wanted, None if vocoder else beside) if wanted is not None else None
-    return Voice(addon, other, target=target, trace=trace)
+    return Voice(addon, other, target=target, trace=trace, device=device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from polyvox.blocks.block import SequenceBlock, StreamableBlock, Upstream, connect
 from polyvox.blocks.build import Parts
@@ -97,7 +98,8 @@ class ParallelEncoders(Encoders):
         seen = dict(tensors)
         made: dict[str, object] = {}
         for first, *others in self.ranks:
-            waiting = [self._pool.submit(e.run, dict(seen)) for e in others] if self._pool else []
+            # Threads of a pool do not know by themselves how urgent the caller is.
+            waiting = [self._pool.submit(copy_context().run, e.run, dict(seen)) for e in others] if self._pool else []
             for out in [first.run(seen), *(w.result() for w in waiting)]:
                 seen.update(out)
                 made.update(out)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from polyvox.errors import TensorError
 from polyvox.networks.stepping import PlainStepper, Stepper
-from polyvox.tensors import Array, Tensors, TensorSpec
+from polyvox.tensors import Array, Tensors, TensorSpec, check
 from polyvox.windows import Context
 
 
@@ -66,6 +66,16 @@ class Network(ABC):
         """The sizes that each named axis is compiled to, ascending; an axis that is missing has any size."""
         return {}
 
+    @property
+    def where(self) -> str:
+        """The network, for messages."""
+        return f"network '{self.spec.name}'"
+
+    @property
+    def rows(self) -> int:
+        """How many utterances one run can hold. Above 1, `fit` and `run_batch` work."""
+        return 1
+
     @abstractmethod
     def run(self, tensors: Tensors) -> dict[str, Array]:
         """Compute the outputs of one utterance (or window) from at least the inputs that the spec names.
@@ -73,6 +83,47 @@ class Network(ABC):
         Raises:
             TensorError: an input is missing, or has another type or shape than the spec says.
         """
+
+    def run_many(self, calls: Sequence[Tensors]) -> list[dict[str, Array]]:
+        """`run` for several utterances, at once where the runtime can; one that fails fails them all.
+
+        Raises:
+            TensorError: as `run` does.
+        """
+        return [self.run(tensors) for tensors in calls]
+
+    def fit(self, rows: int, sizes: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+        """The rows and the sizes of the named axes of the smallest run that holds `rows` utterances of `sizes`.
+
+        Raises:
+            TensorError: none is so large.
+        """
+        return rows, dict(sizes)
+
+    def run_batch(self, feed: Tensors) -> dict[str, Array]:
+        """Run once with a batch axis in front of everything.
+
+        Args:
+            feed: every input, masks and lengths included, of rows and sizes that `fit` returned.
+
+        Returns:
+            Every output, [rows, ...]; arrays of its own.
+        """
+        raise NotImplementedError(f"{self.where} runs one utterance at a time")
+
+    def measure(self, tensors: Tensors) -> dict[str, int]:
+        """Check the inputs that blocks provide, and return the sizes of the named axes.
+
+        Raises:
+            TensorError: an input is missing, or has another type or shape than the spec says.
+        """
+        sizes: dict[str, int] = {}
+        for name, spec in self.spec.inputs.items():
+            if spec.fill is None:
+                if name not in tensors:
+                    raise TensorError(f"{self.where}: input '{name}' is missing; given are {sorted(tensors)}")
+                check(name, tensors[name], spec, sizes, self.where)
+        return sizes
 
     def stepper(self, tensors: Tensors) -> Stepper:
         """Begin to step through one utterance; the network must carry state.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from polyvox.errors import AddonError, TensorError
+from polyvox.networks.joint import run_joint
 from polyvox.networks.network import Network, NetworkSpec, filled
 from polyvox.networks.stepping import PlainStepper, Saved, Stepper, changed_input, starting
-from polyvox.tensors import Array, Tensors, check
+from polyvox.tensors import Array, Tensors
 
 SHAPE_DEPENDENT = ("MatMulAddFusion", "SkipLayerNormFusion")
 """Fusions that happen only where shapes are known. They save nothing measurable on these networks, and without them
 a graph compiled to a fixed size rounds as the same graph of any size does, to the last bit."""
+ANY_ROWS = 1 << 30
 
 
 class OnnxNetwork(Network):
@@ -65,33 +67,60 @@ class OnnxNetwork(Network):
         self.spec = spec
         self._where = where
         # A graph with one more axis than the spec says has the batch in front.
-        ranks = {i.name: len(i.shape) for i in self._session.get_inputs()}
-        self._batched = {name: ranks[name] > len(s.axes) for name, s in spec.inputs.items()}
-        ranks = {o.name: len(o.shape) for o in self._session.get_outputs()}
-        self._strip = {name: ranks[name] > len(s.axes) for name, s in spec.outputs.items()}
+        shapes = {i.name: i.shape for i in self._session.get_inputs()}
+        self._batched = {name: len(shapes[name]) > len(s.axes) for name, s in spec.inputs.items()}
+        shapes.update({o.name: o.shape for o in self._session.get_outputs()})
+        self._strip = {name: len(shapes[name]) > len(s.axes) for name, s in spec.outputs.items()}
         self._outputs = list(spec.outputs)
+        in_front = all(self._batched.values()) and all(self._strip.values())
+        of_any_size = in_front and not any(isinstance(shapes[n][0], int) for n in (*spec.inputs, *spec.outputs))
+        self._rows = ANY_ROWS if of_any_size else 1
+
+    @property
+    def where(self) -> str:
+        """The graph's file."""
+        return self._where
+
+    @property
+    def rows(self) -> int:
+        """Any number, where the graph has a batch axis of any size in front of every input and output."""
+        return self._rows
 
     def run(self, tensors: Tensors) -> dict[str, Array]:
         """Run the graph once."""
         feed: dict[str, Array] = {}
-        sizes: dict[str, int] = {}
-        for name, spec in self.spec.wanted().items():
-            if name not in tensors:
-                raise TensorError(f"{self._where}: input '{name}' is missing; given are {sorted(tensors)}")
-            check(name, tensors[name], spec, sizes, self._where)
+        sizes = self.measure(tensors)
         for name, spec in self.spec.inputs.items():
             # Masks and lengths come along only where `FixedShape` padded.
             given = name in tensors
             array = np.asarray(tensors[name]) if given else filled(spec, sizes, sizes)
             feed[name] = array[None] if self._batched[name] else array
+        session = self._open()
         try:
-            made = self._session.run(self._outputs, feed)
+            made = session.run(self._outputs, feed)
         except Exception as error:  # the runtime has no common base class for its errors
             raise TensorError(f"{self._where}: {_first_line(error)}") from None
         return {
             name: (array[0, ...] if self._strip[name] else array)
             for name, array in zip(self._outputs, map(np.asarray, made), strict=True)
         }
+
+    def run_many(self, calls: Sequence[Tensors]) -> list[dict[str, Array]]:
+        """One run where the graph has a batch axis of any size and the calls fit together."""
+        return run_joint(self, calls)
+
+    def run_batch(self, feed: Tensors) -> dict[str, Array]:
+        """Run the graph once."""
+        session = self._open()
+        try:
+            made = session.run(self._outputs, feed)
+        except Exception as error:  # the runtime has no common base class for its errors
+            raise TensorError(f"{self._where}: {_first_line(error)}") from None
+        rows = len(next(iter(feed.values())))
+        for name, array in zip(self._outputs, made, strict=True):
+            if len(array) != rows:
+                raise TensorError(f"{self._where}: made {len(array)} rows of '{name}' from a batch of {rows}")
+        return dict(zip(self._outputs, made, strict=True))
 
     def stepper(self, tensors: Tensors) -> Stepper:
         """Steps with bound buffers."""
@@ -104,7 +133,13 @@ class OnnxNetwork(Network):
             if any(isinstance(a, str) and a not in sizes for a in out.axes):
                 return PlainStepper(self, tensors)  # nobody knows how large a buffer it needs
             shapes[name] = tuple(sizes[a] if isinstance(a, str) else a for a in out.axes)
-        return _BoundStepper(self._session, self.spec, feed, shapes, self._batched, self._strip, self._where)
+        return _BoundStepper(self._open(), self.spec, feed, shapes, self._batched, self._strip, self._where)
+
+    def _open(self) -> Any:
+        session = self._session
+        if session is None:
+            raise TensorError(f"{self._where}: its voice was closed")
+        return session
 
     def close(self) -> None:
         """Free the session."""
