@@ -88,7 +88,13 @@ class Voice:
         return list(self._stacks)
 
     def stream(
-        self, text: str, *, speaker: str | None = None, whole: bool = False, pace: Pace | None = None, **controls: float
+        self,
+        text: str,
+        *,
+        speaker: str | None = None,
+        whole: bool = False,
+        pace: Pace | Listener | None = None,
+        **controls: float,
     ) -> Generator[Chunk, None, None]:
         """Speak `text`; nothing is computed before the first chunk is pulled, or that nobody pulls.
 
@@ -96,7 +102,7 @@ class Voice:
             text: what to say.
             speaker: which of the voice's speakers; the first unless given.
             whole: run every network once over each sentence instead of streaming, for comparison.
-            pace: how large the chunks are.
+            pace: how large the chunks are, or a listener who says so chunk by chunk.
             **controls: the voice's controls, such as `speed=1.1`; see `controls`.
 
         Returns:
@@ -108,8 +114,10 @@ class Voice:
         """
         tensors = self._tensors(speaker, controls)
         parts = self._utterances(text)
-        frames = WHOLE // self.hop_length
-        return self._stream(parts, tensors, Listener(Pace(frames, 1.0, frames) if whole else pace or Pace()))
+        if not isinstance(pace, Listener):
+            frames = WHOLE // self.hop_length
+            pace = Listener(Pace(frames, 1.0, frames) if whole else pace or Pace())
+        return self._stream(parts, tensors, pace)
 
     def say(
         self, text: str, *, speaker: str | None = None, whole: bool = False, pace: Pace | None = None, **controls: float

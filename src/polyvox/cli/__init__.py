@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "polyvox.cli.check:check",
     "bench": "polyvox.cli.bench:bench",
     "pack": "polyvox.cli.pack:pack",
+    "serve": "polyvox.cli.serve:serve",
 }
 """Command -> module:function. The modules import nothing heavy before they run, so `--help` is quick."""
 

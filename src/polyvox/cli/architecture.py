@@ -23,7 +23,7 @@ WINDOWED = {"Decoder": "decoder", "Vocoder": "vocoder"}
 
 PLAIN = {
     *("SequenceBlockContainer", "Encoder", "Encoders", "ParallelEncoders"),
-    *("StreamablePipeline", "StreamableStack", "Collect", "Gain", "Probe", "Tempo"),
+    *("StreamablePipeline", "StreamableStack", "Collect", "Emit", "Gain", "Probe", "Tempo"),
 }
 """Blocks that any architecture may have; every other type that stands in no table is named as it is."""
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from polyvox.addons import Addon
-from polyvox.cli import tree
 from polyvox.cli.common import clean, count, megabytes, table
-from polyvox.cli.tree import BlockInfo
-from polyvox.pictures import Beneath, Box, Column, Drawing, Part, stacks
+from polyvox.pictures import Beneath, Box, Column, Drawing, Part, stacks, tree
+from polyvox.pictures.tree import BlockInfo
 
 COLUMNS = 120
 """Characters of a line."""

@@ -13,11 +13,8 @@ from typing import IO, Any
 import click
 
 from polyvox.errors import PolyvoxError
-
-
-def clean(text: object) -> str:
-    """Text of an addon, which a stranger wrote, without anything that would steer a terminal."""
-    return "".join(c if c.isprintable() else " " for c in str(text))
+from polyvox.wording import clean as clean
+from polyvox.wording import count as count
 
 
 def print_json(value: Any) -> None:
@@ -41,13 +38,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence
 def megabytes(size: float) -> str:
     """`12.3 MB`."""
     return f"{size / 1e6:.1f} MB"
-
-
-def count(number: int) -> str:
-    """`3.2 M`, `41 k`, `12`."""
-    if number >= 1_000_000:
-        return f"{number / 1e6:.1f} M"
-    return f"{number / 1e3:.0f} k" if number >= 10_000 else str(number)
 
 
 def milliseconds(seconds: float) -> str:

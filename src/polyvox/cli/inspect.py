@@ -13,8 +13,8 @@ from polyvox.errors import PolyvoxError, VoiceError
 
 if TYPE_CHECKING:
     from polyvox.addons import Addon, Stack
-    from polyvox.cli.tree import BlockInfo
     from polyvox.pictures import Drawing
+    from polyvox.pictures.tree import BlockInfo
 
 PANGRAM = "The quick brown fox jumps over the lazy dog."
 
@@ -93,7 +93,7 @@ def inspect(
 
 
 def _described(addon: Addon, target: str) -> BlockInfo:
-    from polyvox.cli import tree
+    from polyvox.pictures import tree
 
     stack: Stack = addon.stack(target)
     try:
@@ -183,7 +183,7 @@ def _json(addon: Addon, info: BlockInfo) -> dict[str, Any]:
 
 
 def _print(addon: Addon, info: BlockInfo) -> None:
-    from polyvox.cli import tree
+    from polyvox.pictures import tree
 
     manifest = addon.manifest
     facts = [manifest.kind, ", ".join(manifest.languages), manifest.license, common.megabytes(addon.files.total())]
@@ -216,7 +216,7 @@ def _print(addon: Addon, info: BlockInfo) -> None:
 
 def _draw(path: Path, shown: list[tuple[Addon, BlockInfo]]) -> None:
     from polyvox import pictures
-    from polyvox.cli import tree
+    from polyvox.pictures import tree
 
     _write_picture(path, pictures.boxes([tree.addon_box(each, info) for each, info in shown]))
 

@@ -12,8 +12,11 @@ from polyvox.text.types import Sentence
 MAX_SENTENCE = 3000
 
 # Places where a sentence may end: marks with the closing quotes and brackets behind them, or a line's end.
-# The quantifiers are possessive: a run of 100,000 dots is one match, never tried again.
-_PLACE = re.compile(r"""(?P<marks>[.!?…。！？｡]++)(?P<closers>["'”’»)\]}*_`]*+)|(?P<line>[ \t\r\f\v]*+\n)""")
+# The quantifiers are possessive, and spaces are looked at from the first of them only: a run of 100,000 dots or spaces
+# is one match, never tried again.
+_PLACE = re.compile(
+    r"""(?P<marks>[.!?…。！？｡]++)(?P<closers>["'”’»)\]}*_`]*+)|(?P<line>(?<![ \t\r\f\v])[ \t\r\f\v]*+\n)"""
+)
 _BLANK = re.compile(r"[ \t\r\f\v]*(?:\n|$)")
 _LIST_ITEM = re.compile(r"[ \t]*(?:[-*+•–—‣◦]|\(?\d{1,3}[.)]|[a-zA-Z][.)])[ \t]|[ \t]*#{1,6}[ \t]")
 # Letters with dots may have spaces between: "z. B.".

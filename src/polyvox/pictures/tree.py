@@ -9,11 +9,11 @@ from typing import Any
 from polyvox.addons import Addon, Stack
 from polyvox.blocks import Block, SequenceBlock, StreamableBlock, names
 from polyvox.blocks.registry import find
-from polyvox.cli.common import clean, count
 from polyvox.networks import Network, NetworkSpec
 from polyvox.pictures import Box
 from polyvox.tensors import Specs, TensorSpec
 from polyvox.windows import Context
+from polyvox.wording import clean, count
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""The voice service: many voices, many listeners, real time. `polyvox serve` runs it."""
