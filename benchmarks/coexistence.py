@@ -312,14 +312,29 @@ def costs(name: str) -> dict[str, Any]:
     return found
 
 
+def busy(seconds: float = 2.0) -> float:
+    """The share of all processors' time that is in use while this process sleeps; where nothing tells it, the load's."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+    def read() -> tuple[int, int]:
+        times = [int(value) for value in stat.read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(times), times[3] + times[4]
+
+    (total, idle), _ = read(), time.sleep(seconds)
+    later, later_idle = read()
+    return 1 - (later_idle - idle) / max(1, later - total)
+
+
 def print_tables(report: dict[str, Any]) -> None:
     """All of it."""
     voices = report["voices"]
     print(
-        f"{report['machine']}; cores {report['cores']}; load average {report['load_average'][0]:.2f} at the start,"
-        f" {report['load_average'][1]:.2f} at the end"
+        f"{report['machine']}; cores {report['cores']}; {report['others_busy']:.0%} of the processors' time in use by"
+        " others before the start"
     )
-    if report["load_average"][0] > 0.3:
+    if report["others_busy"] > 0.05:
         print("Something else was running: these times are too long. The last tables need two cores with nothing else.")
     print()
     with table("voice", "parameters, M", "of them its vocoder's", "MB on disk", "of them its vocoder's"):
@@ -399,7 +414,7 @@ def main() -> None:
         print(json.dumps(made))
         return
     names = chosen(args)
-    load_average = os.getloadavg()[0]
+    others_busy = busy()
     voices: dict[str, Any] = {
         name: {
             "costs": costs(name),
@@ -422,7 +437,7 @@ def main() -> None:
         "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
         "cores": args.cores,
         "repeat": args.repeat,
-        "load_average": [load_average, os.getloadavg()[0]],
+        "others_busy": others_busy,
         "voices": voices,
         "together": together,
     }
