@@ -313,7 +313,7 @@ def costs(name: str) -> dict[str, Any]:
 
 
 def busy(seconds: float = 2.0) -> float:
-    """The share of all processors' time that is in use while this process sleeps; where nothing tells it, the load's."""
+    """The share of all processors' time that others use while this process sleeps; where nothing tells, the load's."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
