@@ -67,7 +67,7 @@ def test_the_block_of_the_readme_is_registered():
     assert np.all(made[0]["mel"] == -0.5)
 
 
-def test_the_block_of_the_guide_keeps_its_state_in_the_generator():
+def test_the_block_of_the_guide_keeps_its_state_in_the_generator(registered):
     code = blocks("docs/adding-a-block.md", "python")[0]
     exec(compile(code, "adding-a-block.md", "exec"), {"__name__": "guide"})
     tremble = registry.find("Tremble", "here")(depth=0.5)
