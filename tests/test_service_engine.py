@@ -391,6 +391,11 @@ def test_a_burst_of_starts_is_refused_though_the_average_is_low():
         judge.check(fixed(0.01, first=0.1), [*starting, Stream(cost=fixed(0.01, first=0.1))])
     for stream in starting:
         stream.timing.first_audio = 0.1
+        stream.playing_since, stream.made = time.monotonic(), 0.4  # whose second chunk is as urgent
+    with pytest.raises(Busy, match="start at this moment"):
+        judge.check(fixed(0.01, first=0.1), [*starting, Stream(cost=fixed(0.01, first=0.1))])
+    for stream in starting:
+        stream.made = 3.0
     judge.check(fixed(0.01, first=0.1), [*starting, Stream(cost=fixed(0.01, first=0.1))])
 
 
@@ -404,8 +409,11 @@ def test_nobody_is_admitted_while_somebody_is_about_to_run_dry():
         judge.check(fixed(0.01), [stream])
     stream.made = 110.0
     judge.check(fixed(0.01), [stream])
-    stream.playing_since, stream.made = now - 0.3, 0.4  # it has only begun
+    stream.playing_since, stream.made = now - 0.3, 1.2  # it has only begun, and is on its way
     judge.check(fixed(0.01), [stream])
+    stream.playing_since, stream.made, stream.buffered = now - 100.0, 50.0, 8.0  # it takes nothing of what there is
+    judge.check(fixed(0.01), [stream])
+    stream.buffered = 0.0
     stream.playing_since, stream.made = now - 100.0, 90.0
     stream.cost = fixed(0.9)  # a voice that is never ahead says nothing about the others
     judge.check(fixed(0.01), [stream])

@@ -9,6 +9,7 @@ import logging
 import math
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
@@ -28,6 +29,9 @@ log = logging.getLogger("polyvox.service")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+SWITCH = 0.0005
+"""Seconds for which a worker may keep Python to itself while the loop waits for it; 0.005 unless told otherwise."""
+
 LAST_BYTES = 5
 """Seconds for what is written and not yet read, once all streams have ended."""
 
@@ -42,6 +46,7 @@ def run(settings: Settings, announce: Callable[[str], None] = print) -> None:
     Raises:
         PolyvoxError: it cannot start: an address is taken, a setting names what is not there, an extra is missing.
     """
+    sys.setswitchinterval(SWITCH)
     logs.configure(settings.log.format, settings.log.level, texts=settings.log.texts)
     tracing.start()
     try:

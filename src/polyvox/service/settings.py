@@ -135,7 +135,7 @@ class Streams(_Model):
         0.1, description="Seconds from a request to its first audio that are aimed at: how urgent new streams are."
     )
     first_audio_limit: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Seconds to the first audio above which, by the estimate, a new stream is refused."
+        0.15, description="Seconds to the first audio above which, by the estimate, a new stream is refused."
     )
     longest: Annotated[float, Field(gt=0)] = Field(
         0.04, description="Seconds of computing that one chunk may take; no stream holds a processor for longer."

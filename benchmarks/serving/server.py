@@ -1,0 +1,133 @@
+"""The real server in a process of its own, and what the system tells about it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+UNLIMITED = {
+    "LIMITS__STREAMS": "100000",
+    "LIMITS__STREAMS_PER_CLIENT": "100000",
+    "LIMITS__CONNECTIONS": "100000",
+}
+"""All clients of a benchmark have one address."""
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        port, wyoming: TCP ports on loopback; `wyoming` is 0 where it is off.
+    """
+
+    process: subprocess.Popen[str]
+    port: int
+    wyoming: int
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self.process.pid
+
+    def cpu(self) -> float:
+        """Processor seconds so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def rss(self) -> float:
+        """Megabytes in memory."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE / 1e6
+
+    def threads(self) -> int:
+        """How many there are."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+
+    def files(self) -> int:
+        """Open files and sockets."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def metrics(self) -> dict[str, float]:
+        """All of `/metrics`, by name and labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+    def complaints(self) -> list[str]:
+        """The lines of its log that are errors, or begin a traceback."""
+        found = self.log.read_text("utf-8", "replace").splitlines()
+        return [line for line in found if re.search(r"\bERROR\b|\berror\b.*defect|Traceback", line)]
+
+
+@contextlib.contextmanager
+def served(variables: Mapping[str, object], *, guarded: bool = True, cpus: set[int] | None = None) -> Iterator[Server]:
+    """Run a server for the body.
+
+    Args:
+        variables: settings, as the service's environment variables name them, without their prefix.
+        guarded: False takes admission out; nothing else is another.
+        cpus: the processors that it may use; all unless given.
+    """
+    with tempfile.TemporaryDirectory(prefix="polyvox-serve-") as folder:
+        log = Path(folder, "log")
+        given = {"PORT": 0, "WYOMING__ENABLED": "false", **UNLIMITED, **variables}
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("POLYVOX_SERVE__")}
+        environ.update({f"POLYVOX_SERVE__{name}": str(value) for name, value in given.items()})
+        run = ["-m", "polyvox"] if guarded else [str(Path(__file__).with_name("unguarded.py"))]
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, *run, "serve"],
+                env=environ,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                preexec_fn=None if cpus is None else lambda: os.sched_setaffinity(0, cpus),
+            )
+            try:
+                assert process.stdout is not None
+                said = process.stdout.readline()
+                ports = [int(p) for p in re.findall(r":(\d+)", said)]
+                if not ports:
+                    raise SystemExit(f"the server did not start: {log.read_text()[-2000:]}")
+                yield Server(process, ports[0], ports[1] if len(ports) > 1 else 0, log)
+            finally:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+                process.send_signal(signal.SIGINT)  # at once, without letting streams finish
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def busy() -> float:
+    """Processor seconds that all of the machine has spent."""
+    spent = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, interrupts, soft, stolen = (int(field) for field in spent[:8])
+    return (user + nice + system + interrupts + soft + stolen) / TICKS
+
+
+def setting(text: str) -> tuple[str, str]:
+    """`streams.longest=0.02` as a variable and its value."""
+    place, _, value = text.partition("=")
+    return place.upper().replace(".", "__"), value
+
+
+def saved(path: str | None, found: object) -> None:
+    """Write what was found as JSON, if a place is given."""
+    if path is not None:
+        Path(path).write_text(json.dumps(found, indent=1), "utf-8")
