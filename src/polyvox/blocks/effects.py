@@ -98,8 +98,8 @@ class Gain(StreamableBlock):
 class Probe(StreamableBlock):
     """Shows every chunk that passes to whoever listens, and passes it on unchanged.
 
-    Functions in `listeners` are called with the probe's name and the chunk; without any, the shapes are logged.
-    A listener must not change the arrays.
+    Functions in `listeners` are called with the probe's name and the chunk; without any, the shapes are logged, at the
+    level debug. A listener must not change the arrays.
     """
 
     listeners: list[Callable[[str, Tensors], None]] = []  # noqa: RUF012 - shared by all probes on purpose
@@ -114,7 +114,7 @@ class Probe(StreamableBlock):
                 for listener in self.listeners:
                     listener(self.name, chunk)
             else:
-                _log.info("%s: %d steps of %s", self.name, steps(chunk), {n: a.shape for n, a in chunk.items()})
+                _log.debug("%s: %d steps of %s", self.name, steps(chunk), {n: a.shape for n, a in chunk.items()})
             yield chunk
 
     def specs(self, tensors: Specs, upstream: Specs) -> Specs:
