@@ -1,5 +1,6 @@
 """The service while it runs: clients that leave or stall, stopping, what the log and the traces say."""
 
+import asyncio
 import gzip
 import http.server
 import io
@@ -92,7 +93,64 @@ def test_who_reads_nothing_stops_the_computing_and_is_cut_in_the_end(folder, cap
         assert said["outcome"] == "failed"
         assert said["audio_s"] < 100
         assert metric(strict, "polyvox_streams ") == 0
+        # What it has not read goes too, with the connection: nobody would ever ask for it.
+        until(lambda: not strict.server.server_state.connections)
         assert not all_of(connection).endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("closing", ["an answer without an end", "an idle connection"])
+def test_what_is_not_read_yet_is_kept_for_as_long_as_the_client_reads_on(folder, closing):
+    """It is the end of what somebody hears, at the speed of listening."""
+    from polyvox.service.connections import protocol
+
+    class Transport:
+        left, closed, aborted = [900, 500, 100, 100], False, False
+        asked = 0
+
+        def get_write_buffer_size(self):
+            self.asked += 1
+            return self.left[min(self.asked, len(self.left)) - 1]
+
+        def is_closing(self):
+            return self.closed
+
+        def close(self):
+            self.closed = True
+
+        def abort(self):
+            self.aborted = True
+
+        def get_extra_info(self, name):
+            return None
+
+    async def test():
+        wanted = settings(folder, streams={"stall": 0.05})
+        loop, transport = asyncio.get_running_loop(), Transport()
+        connection = object.__new__(protocol(wanted))
+        connection.loop, connection.transport = loop, transport
+        if closing == "an idle connection":
+            connection.timeout_keep_alive_handler()
+        else:
+            transport.close()
+            connection._answered()
+        await asyncio.sleep(0.12)
+        assert transport.closed
+        assert not transport.aborted
+        await asyncio.sleep(0.12)
+        assert transport.aborted
+        assert transport.asked == 4
+
+    asyncio.run(test())
+
+
+def test_a_kept_connection_whose_client_reads_nothing_is_closed_too(folder):
+    """Its answer was short enough for the buffers on the way, so that writing it did not have to wait."""
+    wanted = settings(folder, streams={"stall": 0.5}, limits={"idle_connection": 0.2})
+    with serving(wanted) as strict, connected(strict) as connection:
+        connection.sendall(asking({"input": TEXT * 40, "response_format": "wav", "sample_rate": 48000}))
+        until(lambda: strict.server.server_state.connections)
+        until(lambda: not strict.server.server_state.connections)
+        assert connection.fileno() > 0
 
 
 def test_a_body_that_is_cut_has_no_end(served):

@@ -730,7 +730,7 @@ def test_what_was_begun_goes_on_when_others_have_come(folder, blocks):
 
 
 def test_a_client_that_never_reads_is_left_and_cut(folder, blocks, monkeypatch):
-    monkeypatch.setattr("polyvox.service.connections.LAST_BYTES", 0.2)
+    monkeypatch.setattr("polyvox.service.connections.CLOSING", 0.2)
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with serving(settings(folder, streams={"stall": 0.3})) as running:

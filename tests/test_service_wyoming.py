@@ -220,7 +220,7 @@ def test_events_that_are_not_for_us_are_ignored(folder):
         (Event("synthesize", {"text": "Hi.", "voice": {"name": 5}}), "'voice': 'name': expected a text"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_the_end(folder, event, said):
+def test_a_mistake_is_one_sentence_and_the_end(folder, event, said, caplog):
     async def main():
         async with serving(folder) as (_, place), client(place) as connection:
             await connection.write_event(event)
@@ -230,6 +230,9 @@ def test_a_mistake_is_one_sentence_and_the_end(folder, event, said):
     answer, end = run(main())
     assert said in Error.from_event(answer).text
     assert end is None
+    # Home Assistant keeps the sentence to itself: the operator finds it here.
+    told = [r.fields for r in caplog.records if r.message == "refused"]
+    assert [fields["code"] for fields in told] == [Error.from_event(answer).code]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Server:
     def complaints(self) -> list[str]:
         """The lines of its log that are errors, or begin a traceback."""
         found = self.log.read_text("utf-8", "replace").splitlines()
-        return [line for line in found if re.search(r"\bERROR\b|\berror\b.*defect|Traceback", line)]
+        return [line for line in found if re.match(r"\S+ (error|critical) |Traceback", line)]
 
 
 @contextlib.contextmanager

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from polyvox.service.settings import Limits
+from polyvox.service.settings import Limits, Settings
 
 HEAD = 64 * 1024
 """Bytes of a request's line and headers."""
 
-LAST_BYTES = 5.0
-"""Seconds for what is written and not yet read, once a WebSocket is over."""
+CLOSING = 5.0
+"""Seconds for a connection to close once all of it was read."""
 
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -24,12 +27,57 @@ FULL = b'{"error":{"message":"there are too many connections","type":"overloaded
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-def protocol(limits: Limits) -> type[HttpToolsProtocol]:
-    """The class of connections under `limits`, for `uvicorn.Config(http=...)`."""
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+def protocol(settings: Settings) -> type[HttpToolsProtocol]:
+    """The class of connections under the settings' limits, for `uvicorn.Config(http=...)`."""
+    return type("LimitedConnection", (Connection,), {"limits": settings.limits, "stall": settings.streams.stall})
 
 
-class Connection(HttpToolsProtocol):
+def websocket_protocol(settings: Settings) -> type[WebSocketsSansIOProtocol]:
+    """The class of WebSockets, for `uvicorn.Config(ws=...)`."""
+    return type("LimitedSocket", (Socket,), {"stall": settings.streams.stall})
+
+
+class _Parting:
+    """A connection that is over, but for what its client has not read yet.
+
+    That is kept for as long as the client goes on reading, however slowly: it is the end of what somebody hears. One
+    that reads nothing would keep it for ever, and is cut.
+    """
+
+    stall: float
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    _look: asyncio.TimerHandle | None = None
+    _gone = False
+
+    def _part(self) -> None:
+        """Nothing more is written."""
+        if self._look is None and not self._gone:
+            self._look_later(self.transport.get_write_buffer_size())
+
+    def _parted(self) -> None:
+        """It is closed."""
+        self._gone = True
+        if self._look is not None:
+            self._look.cancel()
+
+    def _look_later(self, left: int) -> None:
+        self._look = self.loop.call_later(self.stall if left else CLOSING, self._look_after, left)
+
+    def _look_after(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < before:
+            self._look_later(left)
+            return
+        # A reset: otherwise the system would go on offering what it holds, megabytes of it, for minutes.
+        with suppress(OSError, AttributeError):
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        self.transport.abort()
+
+
+class Connection(_Parting, HttpToolsProtocol):
     """Refused if there are too many; closed if its request comes too slowly or has too long a head."""
 
     limits: Limits
@@ -45,13 +93,14 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             transport.write(REFUSAL % (len(FULL), FULL))
-            transport.close()
+            self._close()
             return
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self._wait_no_more()
+        self._parted()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -63,7 +112,7 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._head is not None and self._head > HEAD and not self.transport.is_closing():
             self.transport.write(TOO_LONG)
-            self.transport.close()
+            self._close()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -96,15 +145,43 @@ class Connection(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for too long."""
+        super().timeout_keep_alive_handler()
+        self._part()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        async def answering(*arguments: Any) -> None:
+            try:
+                await app(*arguments)
+            finally:
+                self.loop.call_soon(self._answered)
+
+        super()._start_asgi_task(cycle, answering)
+
+    def _answered(self) -> None:
+        """uvicorn has closed it by now, if it does."""
+        if self.transport.is_closing():
+            self._part()
+
     def _too_slow(self) -> None:
         if not self.transport.is_closing():
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._part()
 
 
-class Socket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket. One whose client does not read its last bytes is cut; otherwise it would stay for ever."""
+class Socket(_Parting, WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, with an end to its closing."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        self._parted()
+        super().connection_lost(exc)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """Nobody serves it any more."""
         super().on_task_complete(task)
-        self.loop.call_later(LAST_BYTES, self.transport.abort)
+        self._part()

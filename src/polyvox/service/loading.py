@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import resource
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import polyvox
 from polyvox.errors import TextError
 from polyvox.networks import Device
 from polyvox.service.catalogue import Entry
 from polyvox.service.costs import Cost
+from polyvox.service.memory import resident, trim
 from polyvox.service.meter import Meter
 from polyvox.voice import Voice
 from polyvox.windows import Pace
@@ -68,7 +66,7 @@ class Loader:
         """Close it and give the memory back to the system."""
         voice.close()
         del voice
-        _trim()
+        trim()
 
     def _try(self, voice: Voice, cost: Cost) -> None:
         """Speak. The first time is slow, because the runtime allocates; what counts is the others."""
@@ -86,16 +84,3 @@ class Loader:
                 audio += chunk.seconds
                 began = now
         cost.seed(total, audio)
-
-
-def resident() -> int:
-    """Bytes of memory that the process has now."""
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _trim() -> None:
-    # glibc keeps what was freed; other C libraries have no such call and need none.
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

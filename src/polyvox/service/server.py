@@ -19,9 +19,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from polyvox.errors import PolyvoxError
-from polyvox.service import logs, tracing
+from polyvox.service import logs, memory, tracing
 from polyvox.service.app import application
-from polyvox.service.connections import Socket, protocol
+from polyvox.service.connections import protocol, websocket_protocol
 from polyvox.service.engine import Engine
 from polyvox.service.settings import Settings, loopback
 
@@ -47,15 +47,18 @@ def run(settings: Settings, announce: Callable[[str], None] = print) -> None:
         PolyvoxError: it cannot start: an address is taken, a setting names what is not there, an extra is missing.
     """
     sys.setswitchinterval(SWITCH)
+    memory.few_heaps()
     logs.configure(settings.log.format, settings.log.level, texts=settings.log.texts)
     tracing.start()
     try:
         app = application(settings)
         config = configuration(app, settings)
         loop = config.get_loop_factory()
+        memory.set_aside()
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(_serve(app, config, settings, announce))
     finally:
+        memory.take_back()
         tracing.stop()
 
 
@@ -63,13 +66,13 @@ def configuration(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How uvicorn serves the application."""
     return uvicorn.Config(
         app,
-        http=protocol(settings.limits),
+        http=protocol(settings),
         # The lifespan is entered by whoever runs the server, so that its errors arrive as what they are.
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        ws=Socket,
+        ws=websocket_protocol(settings),
         ws_max_size=settings.limits.request_bytes,
         # Audio does not get smaller by it.
         ws_per_message_deflate=False,

@@ -170,6 +170,9 @@ class Connection:
             for task in (speaking, reading):
                 task.cancel()
             results = await asyncio.gather(speaking, reading, return_exceptions=True)
+        if isinstance(results[1], PolyvoxError):  # what was spoken, or failed to be, is in the log by now
+            code = as_service_error(results[1]).code
+            logged(log, logging.WARNING, "refused", client=self._client, code=code, error=reason(results[1]))
         for error in results:
             if isinstance(error, PolyvoxError):
                 await self._fail(error)
