@@ -3,8 +3,8 @@
     python benchmarks/bulk.py                       # three minutes
     python benchmarks/bulk.py --streams 16 --voices kerstin
 
-Bulk streams (`realtime: false`) of all voices read as fast as they can, one after another; beside them one listener at a
-time asks each voice in turn. Both settings run in turn, so that a machine whose speed drifts is as fast for both.
+Bulk streams (`realtime: false`) of all voices read as fast as they can, one after another; beside them one listener at
+a time asks each voice in turn. Both settings run in turn, so that a machine whose speed drifts is as fast for both.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
-import uvloop
-
 from common import percentile, row, table
 from serving.listeners import Line
-from serving.server import Server, busy, saved, served
+from serving.server import Server, busy, saved, served, within
 from serving.texts import MIX, SENTENCES
 
 BATCHING = ("true", "false")
@@ -88,7 +86,9 @@ def main() -> None:
     for _ in range(args.rounds):
         for batching in BATCHING:
             with served({"VOICES__PINNED": pinned, "COMPUTE__BATCHING": batching}) as server:
-                found, speed, others = uvloop.run(measure(server, args.voices, args.streams, args.seconds))
+                found, speed, others = within(
+                    server, args.seconds + 60, measure(server, args.voices, args.streams, args.seconds)
+                )
             for voice, values in found.items():
                 first[batching][voice] += values
             speeds[batching].append(speed)

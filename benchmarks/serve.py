@@ -26,14 +26,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import uvloop
-
 import polyvox
 from common import percentile, row, table
 from serving.listeners import FIRST_AUDIO, Crowd, Line, Window, between
 from serving.networks import alone
 from serving.plots import plot
-from serving.server import Server, busy, saved, served, setting
+from serving.server import Server, busy, saved, served, setting, within
 from serving.texts import MIX, SENTENCES
 
 MODES: dict[str, dict[str, object]] = {
@@ -225,7 +223,7 @@ def main() -> None:
     if "idle" in args.only:
         names = ["kathleen"] if args.quick else [*MIX]
         with served({"VOICES__PINNED": '["kathleen"]', **given}, cpus=cpus) as server:
-            rows = uvloop.run(idle(server, names, 10 if args.quick else 25))
+            rows = within(server, 300, idle(server, names, 10 if args.quick else 25))
         with table("first audio, ms", "library", "HTTP", "HTTP, new connection", "more than the library"):
             for name, own, kept, new in rows:
                 row(name, round(own, 1), round(kept, 1), round(new, 1), round(kept - own, 1))
@@ -247,9 +245,9 @@ def main() -> None:
                 search = Search(server, label, mode, voices, 0.6 * carried[label][0], pace)
                 if args.at:
                     for number in args.at:
-                        uvloop.run(search._at(number))
+                        within(server, 300, search._at(number))
                 else:
-                    best[label, mode] = uvloop.run(search.run())
+                    best[label, mode] = within(server, 600, search.run())
                 points += search.points
 
     if points:

@@ -421,7 +421,7 @@ def test_a_call_does_not_run_beside_one_that_is_over_soon():
     for seconds, beside in ((1.0, True), (1e-9, False)):
         done = []
         thread = threading.Thread(target=lambda d=done: d.append(short.run(x(1))))
-        assert device.begin(seconds)
+        assert device.begin(lane, seconds)
         thread.start()
         until(lambda d=done: d or device.waiting)
         assert bool(done) == beside

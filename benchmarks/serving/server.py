@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -12,9 +13,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -67,6 +73,13 @@ class Server:
             lines = answer.read().decode().splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
+    def autopsy(self) -> str:
+        """End it, and say what each of its threads was in: for a server that does not answer any more."""
+        self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        return self.log.read_text("utf-8", "replace")[-20_000:]
+
     def complaints(self) -> list[str]:
         """The lines of its log that are errors, or begin a traceback."""
         found = self.log.read_text("utf-8", "replace").splitlines()
@@ -90,7 +103,7 @@ def served(variables: Mapping[str, object], *, guarded: bool = True, cpus: set[i
         run = ["-m", "polyvox"] if guarded else [str(Path(__file__).with_name("unguarded.py"))]
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, *run, "serve"],
+                [sys.executable, "-X", "faulthandler", *run, "serve"],
                 env=environ,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -112,6 +125,23 @@ def served(variables: Mapping[str, object], *, guarded: bool = True, cpus: set[i
                     process.wait(20)
                 except subprocess.TimeoutExpired:
                     process.kill()
+
+
+def within(server: Server, seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Run what a benchmark does with the server; if it takes longer, end with where everybody stands."""
+
+    async def timed() -> T:
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            print(f"nothing after {seconds:.0f} s; the clients:", file=sys.stderr)
+            for each in asyncio.all_tasks():
+                each.print_stack(limit=4, file=sys.stderr)
+            print(f"the server:\n{server.autopsy()}", file=sys.stderr)
+            os._exit(1)
+        return task.result()
+
+    return uvloop.run(timed())
 
 
 def busy() -> float:

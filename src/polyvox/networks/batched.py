@@ -77,7 +77,7 @@ class Batched(Wrapper):
         device, lane = self._device, self._lane
         # Missing or misshapen inputs are found by whoever checks them.
         steps = max([tensors[n].shape[i] for n, i in self._axes if n in tensors and i < tensors[n].ndim], default=1)
-        if device.begin(steps * self._pace or math.inf):
+        if device.begin(lane, steps * self._pace or math.inf):
             began = time.perf_counter()
             try:
                 made = self.inner.run(tensors)
@@ -236,7 +236,7 @@ class _JointStepper(Stepper):
         # Where others step too, they are ready to and cannot: on the processors of a device that is one, threads that
         # wait for a processor have no way to wait for the device. They go first, for steps cost the less the more go.
         others = self.group is not None and batched.last_step != id(self) and device.most > 1
-        if not others and device.begin(STEP):
+        if not others and device.begin(lane, STEP):
             began = time.perf_counter()
             try:
                 return self.alone()

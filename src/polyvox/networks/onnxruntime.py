@@ -54,8 +54,8 @@ class OnnxNetwork(Network):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # It plans memory anew for every size that it meets, and keeps all plans; a voice meets new sizes for days. Eight
-        # streams at once grew by 260 MB in a minute, and went on; without it by 200, and that was all. No slower.
+        # It plans memory anew for every size that it meets, and keeps all plans; a voice meets new sizes for days.
+        # Eight streams at once grew by 260 MB in a minute, and went on; without plans by 200, and that was all.
         options.enable_mem_pattern = False
         for name, size in (dims or {}).items():
             options.add_free_dimension_override_by_name(name, size)

@@ -7,12 +7,21 @@ Every stream runs its blocks in a thread of its own, and these threads are the w
 call that finds a free slot runs at once in its caller's thread. Else it waits; whoever ends a run hands its slot to
 the most urgent call that waits, whose thread then takes company along (the leader), and wakes those whose work it
 did (the followers). An idle device therefore costs two locks a call, and never waits for company.
+
+Whoever ends a run is itself about to have another one, of the next network of the same chunk, and is often the most
+urgent of all. It therefore keeps its slot until its chunk is made (until it is out of `deadline`), and a call that
+waits gets it earlier only if it is as urgent:
+
+    thread of the first   [encoder] text [decoder][vocoder] signal |           a chunk is made
+    thread of bulk work    ------ waits ------------------------- |[vocoder    ]
+    without keeping       [encoder][vocoder    ][decoder][vocoder    ][vocoder] ...
 """
 
 from __future__ import annotations
 
 import ctypes
 import heapq
+import math
 import os
 import threading
 import time
@@ -22,7 +31,7 @@ from threading import get_ident
 
 from polyvox.networks.calls import DONE, GIVEN_UP, JOINED, LEADING, WAITING, Call, Lane, Usage
 from polyvox.networks.sharing import Shared
-from polyvox.networks.urgency import Cancelled, cancel_of, urgency
+from polyvox.networks.urgency import Cancelled, cancel_of, keeping, urgency
 
 SHORTER = 4
 """How many times as long as a call the runs in slots must take for it to run beside them."""
@@ -30,6 +39,10 @@ SHORTER = 4
 TIE = 10
 """How much shorter a call must be than one that is more urgent to run beside others: bulk work must not take up the
 place of what is urgent, but steps would starve if it had to wait."""
+
+KEPT = 0.05
+"""Seconds after which a call that waits takes a slot that is kept and not used, however urgent its keeper: that one may
+wait for work that it gave to other threads."""
 
 
 def _find_yield() -> Callable[[], object]:
@@ -64,6 +77,7 @@ class Device:
         longest: float = 0.002,
         express: float = 0.01,
         by_deadline: bool = True,
+        keep: bool = True,
     ) -> None:
         """Set up.
 
@@ -81,6 +95,8 @@ class Device:
                 runs that cannot be interrupted come to giving way. On a processor the system shares out the time; 0
                 is for devices that do not, and keeps to `slots`.
             by_deadline: False starts calls in the order of their arrival.
+            keep: whether a thread with a deadline keeps its slot from one call to the next (only `by_deadline`). Where
+                slots are processors, it computes between them too.
         """
         if slots is None:
             slots = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -90,13 +106,17 @@ class Device:
                 f" not {slots}, {most}, {longest} and {express}"
             )
         self.slots = slots
-        self.most, self.longest, self.express, self.by_deadline = most, longest, express, by_deadline
+        self.most, self.longest, self.express = most, longest, express
+        self.by_deadline, self.keep = by_deadline, keep
         self.networks = Shared()
         """The networks that are loaded on it, each once: calls of several voices with one vocoder run together."""
         self._lock = threading.Lock()
         self._free = slots
         # The runs in slots, by the call that leads or the thread: their deadlines, and seconds that they take.
         self._held: dict[Call | int, tuple[float, float]] = {}
+        self._kept: dict[
+            int, tuple[float, float]
+        ] = {}  # slots between two runs, by thread: their deadlines, since when
         self._beside = False  # whether a run without a slot is on its way
         self._queue: list[tuple[float, int, int, Call]] = []
         self._numbers, self._entries = count(1), count()
@@ -134,18 +154,24 @@ class Device:
     @property
     def running(self) -> int:
         """Runs on their way now."""
-        return self.slots - self._free + self._beside
+        return len(self._held) + self._beside
 
     # --- for networks: `begin`, or `wait`; then run; then `end` ---------------------------------------------------
 
-    def begin(self, seconds: float) -> bool:
-        """Take a slot if one is free, for a run of so many seconds; then nobody waits."""
+    def begin(self, lane: Lane, seconds: float) -> bool:
+        """Take a slot if one is free or kept, for a run of so many seconds, unless others wait who may come along."""
+        thread = get_ident()
         with self._lock:
-            if self._free:
+            if thread in self._kept:
+                if lane.waiting:
+                    return False
+                del self._kept[thread]
+            elif self._free:
                 self._free -= 1
-                self._held[get_ident()] = (urgency(), seconds)
-                return True
-            return False
+            else:
+                return False
+            self._held[thread] = (urgency(), seconds)
+            return True
 
     def wait(self, call: Call, company: Company, *, after_you: bool = False) -> list[Call] | None:
         """Wait for a slot, or until another thread has done the work.
@@ -170,7 +196,8 @@ class Device:
                 self._announce(call)
                 _let_others_run()
             self._enqueue(call)
-            call.wake.acquire()
+            while not call.wake.acquire(timeout=KEPT):
+                self._take_unused(call)
             if call.state == DONE:
                 return None
             if call.state == GIVEN_UP or (cancel is not None and cancel.is_set):
@@ -192,7 +219,7 @@ class Device:
         with self._lock:
             lane.busy += time.perf_counter() - began
             lane.sizes[len(calls) or 1] += 1
-            self._release(calls[0] if calls else None)
+            self._release(calls[0] if calls else None, keep=self.keep and self.by_deadline)
             if len(calls) > 1:
                 followers = [c for c in calls[1:] if c.state == JOINED]
                 for call in followers:
@@ -225,6 +252,13 @@ class Device:
             call.state = GIVEN_UP
         call.wake.release()
 
+    def give_back(self, thread: int) -> None:
+        """A thread keeps its slot no longer; again does nothing."""
+        with self._lock:
+            if self._kept.pop(thread, None) is not None:
+                self._free += 1
+                self._hand_on()
+
     # --- within ---------------------------------------------------------------------------------------------------
 
     def _announce(self, call: Call) -> None:
@@ -243,11 +277,34 @@ class Device:
                 call.since = time.perf_counter()
                 call.number = next(self._numbers)
                 self._push(call)
+            if self._kept:
+                self._take_kept(call)
             if self._free or self._may_run_beside(call):
                 self._unlist(call)
                 self._start(call)
             else:
                 call.lane.queued += 1
+
+    def _take_kept(self, call: Call) -> None:
+        """Free the slot that the caller's thread keeps, or else the least urgent one that is kept, if the call may."""
+        own = get_ident()
+        if own not in self._kept and not self._free:
+            last, thread = max((at, thread) for thread, (at, _) in self._kept.items())
+            # One that is as urgent may be the keeper's own, in another thread.
+            own = thread if call.deadline <= last else own
+        if self._kept.pop(own, None) is not None:
+            self._free += 1
+
+    def _take_unused(self, call: Call) -> None:
+        """The call has waited for long: is there a slot that nobody uses?"""
+        with self._lock:
+            if call.state != WAITING or not self._kept:
+                return
+            since, thread = min((since, thread) for thread, (_, since) in self._kept.items())
+            if time.perf_counter() - since >= KEPT:
+                del self._kept[thread]
+                self._free += 1
+                self._hand_on()
 
     def _push(self, call: Call) -> None:
         call.state = WAITING
@@ -272,7 +329,7 @@ class Device:
         call.wake.release()
 
     def _may_run_beside(self, call: Call) -> bool:
-        if self._beside or call.seconds >= self.express:
+        if self._beside or call.seconds >= self.express or not self._held:
             return False
         if call.seconds * SHORTER > min(seconds for _, seconds in self._held.values()):
             return False
@@ -281,13 +338,31 @@ class Device:
             return call.deadline < latest
         return call.seconds * TIE < self.express
 
-    def _release(self, call: Call | None) -> None:
+    def _release(self, call: Call | None, *, keep: bool = False) -> None:
         """A run is over that `call` led, or that took a slot with `begin`: the most urgent calls are next."""
         if call is not None and call.beside:
             self._beside = False
         else:
-            self._free += 1
-            del self._held[get_ident() if call is None else call]
+            at, _ = self._held.pop(get_ident() if call is None else call)
+            if not (keep and self._keeps(at)):
+                self._free += 1
+        self._hand_on()
+
+    def _keeps(self, at: float) -> bool:
+        """Whether this thread, whose run was for `at`, keeps its slot: it is the most urgent that wants one."""
+        if at == math.inf:
+            return False
+        while self._queue and self._queue[0][3].state != WAITING:
+            heapq.heappop(self._queue)
+        thread = get_ident()
+        # It may keep one already: where the call was given another one before it asked.
+        if thread in self._kept or (self._queue and self._queue[0][3].deadline <= at) or not keeping(self, thread):
+            return False
+        self._kept[thread] = (at, time.perf_counter())
+        return True
+
+    def _hand_on(self) -> None:
+        """Give what is free to the most urgent calls that wait."""
         while self._free and self._queue:
             following = heapq.heappop(self._queue)[3]
             if following.state == WAITING:

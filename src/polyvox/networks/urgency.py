@@ -13,6 +13,24 @@ _deadline: ContextVar[float] = ContextVar("polyvox_deadline", default=math.inf)
 _cancel: ContextVar[Cancel | None] = ContextVar("polyvox_cancel", default=None)
 
 
+class Keeper(Protocol):
+    """What a thread can keep something of from one network call to the next."""
+
+    def give_back(self, thread: int) -> None:
+        """That thread needs it no more; again does nothing."""
+
+
+class _Thread(threading.local):
+    """Of the thread that runs: how many deadlines it is in, and what it keeps until it is out of the last."""
+
+    def __init__(self) -> None:
+        self.within = [0]
+        self.kept: dict[Keeper, int] = {}
+
+
+_thread = _Thread()
+
+
 class Cancelled(Exception):
     """Nobody wants the result any more. Not a PolyvoxError: nothing is wrong."""
 
@@ -22,15 +40,30 @@ def deadline(at: float) -> Iterator[None]:
     """Network calls in the body should be done by `at`, on the clock of `time.monotonic`.
 
     Without one, or at `math.inf`, they are bulk: all that have a deadline go first. It is read at every call: a
-    generator's calls have the deadline of whoever pulls.
+    generator's calls have the deadline of whoever pulls. Between two calls in the body the thread keeps its place on
+    the device, unless somebody more urgent wants it.
     """
     if math.isnan(at):
         raise ValueError("a deadline must be a number of seconds on the clock of time.monotonic, not nan")
+    within, kept = _thread.within, _thread.kept  # this thread's, wherever the body ends
     before = _deadline.set(at)
+    within[0] += 1
     try:
         yield
     finally:
         _deadline.reset(before)
+        within[0] -= 1
+        while kept and not within[0]:
+            keeper, thread = kept.popitem()
+            keeper.give_back(thread)
+
+
+def keeping(keeper: Keeper, thread: int) -> bool:
+    """Have `keeper` told when this thread is out of its deadlines; False if it is in none, and so must keep nothing."""
+    if not _thread.within[0]:
+        return False
+    _thread.kept[keeper] = thread
+    return True
 
 
 @contextmanager
