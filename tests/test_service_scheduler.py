@@ -587,7 +587,7 @@ def test_a_listener_who_has_little_in_hand_gets_a_small_chunk(monkeypatch):
     one = stream(saying("", []), cost=learned(0.0, 0.001), longest=10.0, frame=0.01, ahead=100.0)
     one.put(chunk(1.0), 100.0)
     one.pop(100.0)
-    assert asked(one, monkeypatch, 100.6) == pytest.approx(200, abs=1)  # half of what is in hand
+    assert asked(one, monkeypatch, 100.1) == pytest.approx(90, abs=1)  # a tenth of what is in hand
     assert asked(one, monkeypatch, 100.9) == pytest.approx(64, abs=1)
     assert asked(one, monkeypatch, 101.5) == pytest.approx(64, abs=1)  # late: twice the time of the smallest
 

@@ -138,7 +138,7 @@ class Streams(_Model):
         0.15, description="Seconds to the first audio above which, by the estimate, a new stream is refused."
     )
     longest: Annotated[float, Field(gt=0)] = Field(
-        0.04, description="Seconds of computing that one chunk may take; no stream holds a processor for longer."
+        0.08, description="Seconds of computing that one chunk may take; no stream holds a processor for longer."
     )
     stall: Annotated[float, Field(gt=0)] = Field(
         120.0, description="Seconds after which a stream is cut whose client takes nothing."

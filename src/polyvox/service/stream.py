@@ -19,8 +19,9 @@ from polyvox.windows import Pace
 QUEUED, RUNNING, RESTING, CLOSING, OVER = range(5)
 """A stream waits for a thread, has one, has made enough for now, waits for a thread to close it, or is over."""
 
-SHARE = 0.5
-"""How much of the audio that a listener has in hand may be spent on making the next chunk."""
+SHARE = 0.1
+"""How much of the time for which a listener has audio in hand may be computed for its next chunk: others who have as
+little wait for the same processors. At a half, second chunks were late under load, and nobody else's."""
 
 
 @dataclass(slots=True)
