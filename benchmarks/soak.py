@@ -76,6 +76,7 @@ class Result:
     threads: list[int] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
     idle: tuple[int, int, int, int] = (0, 0, 0, 0)
+    sockets: list[str] = field(default_factory=list)
     left: float = 0.0
     complaints: list[str] = field(default_factory=list)
 
@@ -190,8 +191,10 @@ class Soak:
         """Leaves in the middle."""
         line = await Line.open(self.server.port)
         task = asyncio.create_task(line.ask(self.chance.choice(MIX), LONG))
-        await asyncio.sleep(self.chance.choice((0.0, 0.01, 0.1, 1.0, 2.0)))
-        line.close()
+        try:
+            await asyncio.sleep(self.chance.choice((0.0, 0.01, 0.1, 1.0, 2.0)))
+        finally:
+            line.close()
         with suppress(ConnectionError):
             await task
 
@@ -234,13 +237,14 @@ class Soak:
 
     async def _throw(self, port: int, data: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with suppress(ConnectionError):
-            writer.write(data)
-            with suppress(TimeoutError):
+        try:
+            with suppress(ConnectionError, TimeoutError):
+                writer.write(data)
                 async with asyncio.timeout(self.chance.uniform(0.05, 1.0)):
                     while await reader.read(65536):
                         pass
-        writer.transport.abort()
+        finally:
+            writer.transport.abort()
 
     async def vanishing_wyoming(self) -> None:
         """Leaves in the middle."""
@@ -255,12 +259,14 @@ class Soak:
     async def vanishing_websocket(self) -> None:
         """Leaves, or cancels and leaves, in the middle."""
         socket = await connect(f"ws://127.0.0.1:{self.server.port}/v1/stream")
-        await socket.send(json.dumps({"type": "start", "voice": self.chance.choice(MIX)}))
-        await socket.send(json.dumps({"type": "text", "text": LONG}))
-        await asyncio.sleep(self.chance.choice((0.0, 0.05, 0.5, 2.0)))
-        if self.chance.random() < 0.5:
-            await socket.send(json.dumps({"type": "cancel"}))
-        socket.transport.abort()
+        try:
+            await socket.send(json.dumps({"type": "start", "voice": self.chance.choice(MIX)}))
+            await socket.send(json.dumps({"type": "text", "text": LONG}))
+            await asyncio.sleep(self.chance.choice((0.0, 0.05, 0.5, 2.0)))
+            if self.chance.random() < 0.5:
+                await socket.send(json.dumps({"type": "cancel"}))
+        finally:
+            socket.transport.abort()
 
     async def rubbish_websocket(self) -> None:
         """Sends what is no message."""
@@ -271,10 +277,12 @@ class Soak:
                 b"GET /v1/stream HTTP/1.1\r\nhost: s\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
                 b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
             )
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(self.chance.randbytes(500) + struct.pack(">BBQ", 0x81, 0xFF, 1 << 62))
-            await asyncio.sleep(0.2)
-            writer.transport.abort()
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.chance.randbytes(500) + struct.pack(">BBQ", 0x81, 0xFF, 1 << 62))
+                await asyncio.sleep(0.2)
+            finally:
+                writer.transport.abort()
             return
         with suppress(websockets.ConnectionClosed):
             async with connect(f"ws://127.0.0.1:{self.server.port}/v1/stream", max_size=None) as socket:
@@ -385,6 +393,7 @@ class Soak:
             if server.files() <= idle[1] and not server.metrics()["polyvox_streams"]:
                 break
         result.idle = (*idle, server.threads(), server.files())
+        result.sockets = server.sockets()
         result.left = server.metrics()["polyvox_streams"]
         result.complaints = server.complaints()
         return result
@@ -431,9 +440,14 @@ def main() -> None:
         row("addons swapped, of them broken", f"{result.swaps}, {result.broken}", "-")
         row("memory, warm and in the end, MB", f"{warm:.0f}, {last:.0f}", "flat")
         row("threads idle before and after", f"{result.idle[0]}, {result.idle[2]}", "equal")
+        quarter = max(1, len(result.threads) // 4)
+        quarters = [max(result.threads[i : i + quarter], default=0) for i in range(0, 4 * quarter, quarter)]
+        row("most threads in each quarter", ", ".join(map(str, quarters)), "no growth")
         row("files and sockets idle before and after", f"{result.idle[1]}, {result.idle[3]}", "equal")
         row("streams left", int(result.left), "0")
         row("errors in the log", len(result.complaints), "0")
+    if result.idle[1] != result.idle[3]:
+        print("\n".join(["", "sockets in the end:", *result.sockets]))
     for line in [*result.lost[:5], *result.differ[:5], *result.complaints[:5]]:
         print(line)
     saved(args.json, vars(result))

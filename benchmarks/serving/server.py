@@ -67,6 +67,18 @@ class Server:
         """Open files and sockets."""
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
+    def sockets(self) -> list[str]:
+        """What each of its TCP sockets is connected to, and in which state."""
+        links = [link.readlink() for link in Path(f"/proc/{self.pid}/fd").iterdir() if link.is_symlink()]
+        own = {str(link)[8:-1] for link in links if str(link).startswith("socket:")}
+        lines = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]]
+        return [
+            f"{int(f[1].rpartition(':')[2], 16)} to {int(f[2].rpartition(':')[2], 16)}, state {int(f[3], 16)},"
+            f" queues {f[4]}"
+            for f in lines
+            if f[9] in own
+        ]
+
     def metrics(self) -> dict[str, float]:
         """All of `/metrics`, by name and labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
