@@ -157,7 +157,7 @@ def test_a_thread_that_is_given_another_slot_keeps_only_one(monkeypatch):
 
         at_once(run).join(PATIENCE)
 
-    monkeypatch.setattr(scheduling, "_let_others_run", others_run)
+    monkeypatch.setattr(scheduling, "let_others_run", others_run)
     with deadline(20.0):
         assert device.begin(lane, 1.0)
         device.end(lane, time.perf_counter())

@@ -36,8 +36,9 @@ class Batched(Wrapper):
 
     A call takes a free slot of the device and runs at once. If there is none it waits; when its turn comes, or that
     of another call of this network, calls that fit together run as one: those of the same size first, then those that
-    masks allow to pad by up to `PADDING` steps. What a call returns is what it returns alone, to float rounding,
-    which an autoregressive network feeds back to itself. A call that fails fails alone.
+    masks allow to pad by up to `PADDING` steps. What a call returns is what it returns alone, to float rounding: of
+    steps, only where texts of unequal length step together, and an autoregressive network feeds it back to itself. A
+    call that fails fails alone.
     """
 
     def __init__(self, network: Network, device: Device, most: int | None = None, name: str | None = None) -> None:

@@ -19,7 +19,6 @@ waits gets it earlier only if it is as urgent:
 
 from __future__ import annotations
 
-import ctypes
 import heapq
 import math
 import os
@@ -32,6 +31,7 @@ from threading import get_ident
 from polyvox.networks.calls import DONE, GIVEN_UP, JOINED, LEADING, WAITING, Call, Lane, Usage
 from polyvox.networks.sharing import Shared
 from polyvox.networks.urgency import Cancelled, cancel_of, keeping, urgency
+from polyvox.networks.yielding import let_others_run
 
 SHORTER = 4
 """How many times as long as a call the runs in slots must take for it to run beside them."""
@@ -44,20 +44,6 @@ KEPT = 0.05
 """Seconds after which a call that waits takes a slot that is kept and not used, however urgent its keeper: that one may
 wait for work that it gave to other threads."""
 
-
-def _find_yield() -> Callable[[], object]:
-    """What gives the processor, and Python's lock with it, to another thread that is ready, if there is one.
-
-    `os.sched_yield` keeps Python's lock before 3.12, and `time.sleep(0)` the processor.
-    """
-    try:
-        found: Callable[[], object] = ctypes.CDLL(None).sched_yield
-        return found
-    except (OSError, TypeError, AttributeError):  # not a POSIX system
-        return lambda: time.sleep(0)
-
-
-_let_others_run = _find_yield()
 
 Company = Callable[[Call, Sequence[Call]], Sequence[Call]]
 """Given the call that leads and those of its network that wait, most urgent first: which come along."""
@@ -194,7 +180,7 @@ class Device:
         try:
             if after_you:
                 self._announce(call)
-                _let_others_run()
+                let_others_run()
             self._enqueue(call)
             while not call.wake.acquire(timeout=KEPT):
                 self._take_unused(call)

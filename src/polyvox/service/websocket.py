@@ -6,28 +6,27 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from polyvox.audio.codecs import CODECS
 from polyvox.errors import PolyvoxError
 from polyvox.service.dictation import Dictation
 from polyvox.service.engine import Engine, Request
 from polyvox.service.errors import BadRequest, Forbidden, ServiceError, Unauthorised, as_service_error
 from polyvox.service.handshake import welcome
 from polyvox.service.keys import Client, Keys
-from polyvox.service.logs import event, reason, request_id
+from polyvox.service.logs import event, request_id
 from polyvox.service.messages import Auth, Cancel, End, Flush, Message, Start, Text, parse
 from polyvox.service.problems import problem
-from polyvox.service.responses import INLINE, Encoding
+from polyvox.service.responses import Encoding
 from polyvox.service.settings import Settings
-from polyvox.speech import Chunk, Timing
+from polyvox.service.utterance import Utterance
+from polyvox.speech import Chunk
 
 log = logging.getLogger("polyvox.service.stream")
 
@@ -76,15 +75,6 @@ def router(engine: Engine, settings: Settings, keys: Keys) -> APIRouter:
     return routes
 
 
-@dataclass(eq=False)
-class _Utterance:
-    id: str
-    start: Start
-    dictation: Dictation
-    samples: int = 0
-    bytes: int = 0
-
-
 class _Gone(Exception):
     """The connection is over."""
 
@@ -104,9 +94,9 @@ class Connection:
         self._websocket, self._engine, self._keys = websocket, engine, keys
         self._settings = engine.settings
         self._client, self._executor = client, executor
-        self._open: _Utterance | None = None  # takes text
-        self._live: dict[str, _Utterance] = {}  # begun and not done, in order
-        self._queue: asyncio.Queue[_Utterance] = asyncio.Queue()
+        self._open: Utterance | None = None  # takes text
+        self._live: dict[str, Utterance] = {}  # begun and not done, in order
+        self._queue: asyncio.Queue[Utterance] = asyncio.Queue()
         self._count = self._wrong = 0
         self._active = time.monotonic()
         self._own = request_id.get()
@@ -205,7 +195,7 @@ class Connection:
                 self._taking("end").dictation.end()
                 self._open = None
 
-    def _taking(self, what: str) -> _Utterance:
+    def _taking(self, what: str) -> Utterance:
         if self._open is None:
             raise BadRequest(
                 f"'{what}' belongs to an utterance, and none is open; send 'start' first", code="not_started"
@@ -237,7 +227,7 @@ class Connection:
             client=self._client.name,
             id=f"{self._own}:{own}",
         )
-        utterance = _Utterance(own, message, Dictation(self._engine, request))
+        utterance = Utterance(own, message, Dictation(self._engine, request))
         self._open = self._live[own] = utterance
         self._queue.put_nowait(utterance)
 
@@ -258,17 +248,17 @@ class Connection:
             except PolyvoxError as caught:
                 error = caught
             except BaseException:
-                self._report(utterance, "left")
+                utterance.report("left")
                 raise
             outcome = "failed" if error else "cancelled" if utterance.dictation.cancelled else "done"
             del self._live[utterance.id]
-            self._report(utterance, outcome, error)
+            utterance.report(outcome, error)
             if error is not None:
                 await self._fail(error, utterance.id)
             else:
-                await self._send(self._result(utterance, outcome))
+                await self._send(utterance.result(outcome))
 
-    async def _speak(self, utterance: _Utterance) -> None:
+    async def _speak(self, utterance: Utterance) -> None:
         dictation, start = utterance.dictation, utterance.start
         encoding = Encoding(self._executor)
         begun = False
@@ -278,7 +268,7 @@ class Connection:
                     if not begun:
                         begun = True
                         await encoding.open(start.format, dictation.sample_rate, start.sample_rate)
-                        await self._send(self._started(utterance, encoding))
+                        await self._send(utterance.started(encoding.media_type))
                     await self._send_chunk(utterance, encoding, chunk)
                     if dictation.cancelled:
                         return
@@ -287,31 +277,12 @@ class Connection:
         finally:
             encoding.close()
 
-    def _started(self, utterance: _Utterance, encoding: Encoding) -> dict[str, Any]:
+    async def _send_chunk(self, utterance: Utterance, encoding: Encoding, chunk: Chunk) -> None:
         dictation = utterance.dictation
-        return {
-            "type": "started",
-            "id": utterance.id,
-            "voice": dictation.voice,
-            "version": dictation.version,
-            "speaker": dictation.speaker,
-            "language": dictation.language,
-            "format": utterance.start.format,
-            "media_type": encoding.media_type,
-            "sample_rate": _rate(utterance.start, dictation.sample_rate),
-        }
-
-    async def _send_chunk(self, utterance: _Utterance, encoding: Encoding, chunk: Chunk) -> None:
-        dictation, start = utterance.dictation, utterance.start
         for warning in chunk.warnings:
             await self._send({"type": "warning", "id": utterance.id, "message": warning})
-        told: dict[str, Any] = {}
-        if start.words and chunk.words:
-            told["words"] = _timings(chunk.words)
-        if start.phonemes and chunk.phonemes:
-            told["phonemes"] = _timings(chunk.phonemes)
-        if told:
-            await self._send({"type": "timings", "id": utterance.id, **told})
+        if told := utterance.timings(chunk):
+            await self._send(told)
         size = max(1, round(SLICE * chunk.sample_rate))
         for first in range(0, len(chunk.samples), size):
             if dictation.cancelled:
@@ -320,54 +291,12 @@ class Connection:
             utterance.samples += len(slice)
             await self._send_audio(utterance, await encoding.encode(slice))
 
-    async def _send_audio(self, utterance: _Utterance, data: bytes) -> None:
+    async def _send_audio(self, utterance: Utterance, data: bytes) -> None:
         if data and not utterance.dictation.cancelled:
             await self._send(data)
             if not utterance.bytes:
-                await self._send(self._first_audio(utterance))
+                await self._send(utterance.first_audio())
             utterance.bytes += len(data)
-
-    def _first_audio(self, utterance: _Utterance) -> dict[str, Any]:
-        totals = utterance.dictation.totals
-        return {
-            "type": "first_audio",
-            "id": utterance.id,
-            "seconds": round(totals.first_audio or 0.0, 4),
-            "stages": {name: round(seconds, 4) for name, seconds in totals.stages.items()},
-        }
-
-    def _result(self, utterance: _Utterance, outcome: str) -> dict[str, Any]:
-        totals = utterance.dictation.totals
-        return {
-            "type": outcome,
-            "id": utterance.id,
-            "characters": totals.characters,
-            "seconds": round(utterance.samples / utterance.dictation.sample_rate, 4),
-            "bytes": utterance.bytes,
-            "clauses": totals.clauses,
-            "compute": round(totals.compute, 4),
-            "underruns": totals.underruns,
-        }
-
-    def _report(self, utterance: _Utterance, outcome: str, error: BaseException | None = None) -> None:
-        dictation, totals = utterance.dictation, utterance.dictation.totals
-        event(
-            log,
-            logging.WARNING if outcome == "failed" else logging.INFO,
-            "utterance",
-            outcome=outcome,
-            utterance=utterance.id,
-            voice=f"{dictation.voice}@{dictation.version}",
-            speaker=dictation.speaker,
-            format=utterance.start.format,
-            audio_s=round(utterance.samples / dictation.sample_rate, 3),
-            first_audio_ms=None if totals.first_audio is None else round(1e3 * totals.first_audio, 1),
-            characters=totals.characters,
-            clauses=totals.clauses,
-            underruns=totals.underruns,
-            bytes=utterance.bytes,
-            error=None if error is None else reason(error),
-        )
 
     # --- the wire ------------------------------------------------------------------------------------------------
 
@@ -407,16 +336,3 @@ class Connection:
         with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
             async with asyncio.timeout(self._settings.streams.stall):
                 await self._websocket.close(code, why)
-
-
-def _rate(start: Start, rate: int) -> int:
-    """Of the audio in the stream, for what is asked and what the voice makes."""
-    wanted = start.sample_rate or rate
-    return wanted if start.format in INLINE else CODECS[start.format].rate_for(wanted)
-
-
-def _timings(timings: Sequence[Timing]) -> list[dict[str, Any]]:
-    return [
-        {"text": t.text, "start": round(t.start, 4), "end": round(t.end, 4), "first": t.first, "last": t.last}
-        for t in timings
-    ]
