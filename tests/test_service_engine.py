@@ -493,6 +493,34 @@ def test_a_new_version_during_a_stream_breaks_nothing(tiny_folder, tmp_path):
     run(folder, test)
 
 
+@pytest.mark.parametrize("change", ["another version", "other files of the same version"])
+def test_who_speaks_in_a_place_speaks_on_though_its_files_go(tiny_folder, tmp_path, change):
+    """As between two clauses of a text that is still being written."""
+    folder = tmp_path / "voices"
+    shutil.copytree(tiny_folder, folder)
+
+    async def test(engine: Engine) -> None:
+        place = engine.place()
+        first = await engine.open(Request(TEXT), place)
+        wanted = await heard(first)
+        shutil.rmtree(folder / "tim")
+        version = "2.0.0" if change == "another version" else "1.0.0"
+        tiny.acoustic(folder / "tim-2", name="tim", version=version, speakers=["eve", "ben"])
+        await engine.shelf.rescan()
+        second = await engine.open(Request(TEXT, voice=f"{first.voice}@{first.version}"), place)
+        assert np.array_equal(await heard(second), wanted)
+        assert (second.version, second.speaker) == ("1.0.0", "ann")
+        await asyncio.gather(first.aclose(), second.aclose())
+        await asyncio.sleep(0)
+        loaded = engine.shelf.loaded
+        place.close()
+        assert engine.shelf.loaded == loaded - 1
+        async with await engine.open(Request(TEXT)) as other:
+            assert (other.version, other.speaker) == (version, "eve")
+
+    run(folder, test)
+
+
 def test_stopping_lets_running_streams_finish_and_refuses_new_ones(tiny_folder):
     async def test(engine: Engine) -> None:
         assert engine.ready

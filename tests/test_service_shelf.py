@@ -611,7 +611,7 @@ def test_voices_share_a_device(folder):
 def test_the_time_of_last_use_is_when_it_was_given_back(folder):
     async def test(shelf, loader):
         held = await shelf.take(shelf.choose("tim"))
-        revision = held._revision
+        revision = held.revision
         revision.used = 0.0
         held.release()
         assert time.monotonic() - revision.used < PATIENCE

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from polyvox.addons.joining import check_controls, joined_controls
@@ -48,17 +49,28 @@ HOUSEKEEPING = 5.0
 class Place:
     """Room for one speech whose text comes in pieces: its streams follow one another, and only the first is judged.
 
-    While it is open, the service does not end within its grace, and its further streams are not refused because others
-    came meanwhile.
+    While it is open, the service does not end within its grace, its further streams are not refused because others came
+    meanwhile, and who spoke first speaks on: the voice stays in memory, though its files may change or go.
     """
 
     def __init__(self, engine: Engine) -> None:
         """Made by `Engine.place`."""
         self._engine = engine
         self.last: Stream | None = None
+        self.pick: Pick | None = None
+        self._held: Held | None = None
+
+    def taken(self, stream: Stream, pick: Pick, held: Held) -> None:
+        """A stream speaks here, with that voice."""
+        self.last = stream
+        if self._held is None:
+            self._held = held.again()
+            self.pick = replace(pick, revision=held.revision)
 
     def close(self) -> None:
         """Nothing more comes; again does nothing."""
+        if self._held is not None:
+            self._held.release()
         self._engine._closed(self)
 
 
@@ -155,7 +167,7 @@ class Engine:
 
         Args:
             request: what to say.
-            place: where the stream follows others, which were taken to their ends.
+            place: where the stream follows others, which were taken to their ends, and whose voice speaks on.
 
         Raises:
             BadRequest, UnknownVoice: the request asks for something that cannot be; see `ServiceError.param`.
@@ -178,7 +190,9 @@ class Engine:
             raise TooLong(f"the text has {len(request.text)} characters, expected at most {limit}", param="text")
         if not request.text.strip():
             raise BadRequest("the text is empty", code="text_unspeakable", param="text")
-        pick = self.shelf.choose(request.voice, speaker=request.speaker, language=request.language, id=request.id)
+        pick = None if place is None else place.pick
+        if pick is None:
+            pick = self.shelf.choose(request.voice, speaker=request.speaker, language=request.language, id=request.id)
         _speakable(pick.revision.entry, request.controls)
         if before is None:
             self._check_limits(request)
@@ -205,7 +219,7 @@ class Engine:
             self.left(stream)
             raise
         if place is not None:
-            place.last = stream
+            place.taken(stream, pick, held)
             self._places.add(place)
         return Speaking(request, pick, held.entry, stream, self._scheduler, self)
 

@@ -54,17 +54,21 @@ class Held:
         assert revision.voice is not None
         self.voice: Voice = revision.voice
         self.entry, self.cost = revision.entry, revision.cost
-        self._shelf, self._revision = shelf, revision
+        self._shelf, self.revision = shelf, revision
         revision.users += 1
         revision.used = time.monotonic()
         self._released = False
+
+    def again(self) -> Held:
+        """Another hold on the same voice, which must not be released yet."""
+        return Held(self._shelf, self.revision)
 
     def release(self) -> None:
         """Give it back; again does nothing."""
         if not self._released:
             self._released = True
             del self.voice
-            self._shelf._release(self._revision)
+            self._shelf._release(self.revision)
 
 
 class Shelf:
