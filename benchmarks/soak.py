@@ -191,6 +191,7 @@ class Soak:
         """Leaves in the middle."""
         line = await Line.open(self.server.port)
         task = asyncio.create_task(line.ask(self.chance.choice(MIX), LONG))
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # that it was cut is meant
         try:
             await asyncio.sleep(self.chance.choice((0.0, 0.01, 0.1, 1.0, 2.0)))
         finally:

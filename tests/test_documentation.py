@@ -40,6 +40,12 @@ def test_the_readme_s_test_command_is_what_ci_runs():
     assert (ROOT / ".ci/run").read_text().rstrip().endswith("scripts/check")
 
 
+def test_the_performance_page_says_of_the_service_what_its_own_page_says():
+    from benchmarks import report
+
+    assert (ROOT / "docs/performance.md").read_text("utf-8").endswith(report.service())
+
+
 @pytest.mark.parametrize("command", README_COMMANDS)
 def test_commands_of_the_readme(command, tmp_path):
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

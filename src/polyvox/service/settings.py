@@ -153,7 +153,7 @@ class Compute(_Model):
         None, description="Runs of networks at once; one a processor unless given."
     )
     workers: Annotated[int, Field(ge=1, le=4096)] | None = Field(
-        None, description="Threads that pull streams; 4 a slot where calls are batched, else 1, unless given."
+        None, description="Threads that pull streams; 2 a slot where calls are batched, else 1, unless given."
     )
     batching: bool = Field(
         True, description="Whether calls of several streams that wait at the same moment run as one."
@@ -246,7 +246,7 @@ class Settings(_Model):
     @property
     def workers(self) -> int:
         """Threads that pull streams."""
-        return self.compute.workers or (4 * self.slots if self.compute.batching else self.slots)
+        return self.compute.workers or (2 * self.slots if self.compute.batching else self.slots)
 
     @classmethod
     def load(cls, path: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
