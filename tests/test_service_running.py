@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import threading
+import time
 
 import pytest
 
@@ -96,6 +97,17 @@ def test_who_reads_nothing_stops_the_computing_and_is_cut_in_the_end(folder, cap
         # What it has not read goes too, with the connection: nobody would ever ask for it.
         until(lambda: not strict.server.server_state.connections)
         assert not all_of(connection).endswith(b"0\r\n\r\n")
+
+
+def test_who_reads_as_it_hears_is_not_taken_for_one_who_reads_nothing(folder):
+    """Though less is read than the system would hold of its own accord, for longer than the service has patience."""
+    with serving(settings(folder, streams={"stall": 1.5})) as strict, connected(strict) as connection:
+        connection.sendall(asking(WIDE))
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            assert connection.recv(65_536)
+            time.sleep(0.02)
+        assert metric(strict, "polyvox_streams ") == 1
 
 
 @pytest.mark.parametrize("closing", ["an answer without an end", "an idle connection"])

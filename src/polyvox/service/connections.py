@@ -19,6 +19,11 @@ HEAD = 64 * 1024
 CLOSING = 5.0
 """Seconds for a connection to close once all of it was read."""
 
+UNSENT = 128 * 1024
+"""Bytes that the system takes of a connection and cannot send yet: seconds of audio. Unless told otherwise it takes
+four megabytes, which is a quarter of an hour of Opus: the service would compute for clients that have stopped to read,
+and take those who read as they hear for some that read nothing."""
+
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%b"
@@ -35,6 +40,15 @@ def protocol(settings: Settings) -> type[HttpToolsProtocol]:
 def websocket_protocol(settings: Settings) -> type[WebSocketsSansIOProtocol]:
     """The class of WebSockets, for `uvicorn.Config(ws=...)`."""
     return type("LimitedSocket", (Socket,), {"stall": settings.streams.stall})
+
+
+def hold_little(transport: asyncio.BaseTransport) -> None:
+    """Have writing wait where more than `UNSENT` bytes wait to be sent, where the system knows how."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    made = transport.get_extra_info("socket")
+    if option is not None and made is not None:
+        with suppress(OSError):
+            made.setsockopt(socket.IPPROTO_TCP, option, UNSENT)
 
 
 class _Parting:
@@ -69,11 +83,12 @@ class _Parting:
         if left < before:
             self._look_later(left)
             return
-        # A reset: otherwise the system would go on offering what it holds, megabytes of it, for minutes.
-        with suppress(OSError, AttributeError):
-            self.transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
+        made = self.transport.get_extra_info("socket")
+        if left and made is not None:
+            # A reset: otherwise the system would go on offering what it holds for minutes. Where nothing is left here,
+            # it is on its way to somebody who may be reading.
+            with suppress(OSError):
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
 
@@ -91,6 +106,7 @@ class Connection(_Parting, HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many."""
         super().connection_made(transport)
+        hold_little(transport)
         if len(self.connections) > self.limits.connections:
             transport.write(REFUSAL % (len(FULL), FULL))
             self._close()

@@ -29,6 +29,7 @@ from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, Synthesize
 from polyvox import __version__
 from polyvox.audio import pcm16
 from polyvox.errors import PolyvoxError
+from polyvox.service.connections import hold_little
 from polyvox.service.dictation import Dictation
 from polyvox.service.engine import Engine, Request, VoiceInfo
 from polyvox.service.errors import BadRequest, Busy, Gone, TooLarge, as_service_error
@@ -71,6 +72,7 @@ async def serving(engine: Engine, settings: Settings, keys: Keys) -> AsyncIterat
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
+        hold_little(writer.transport)
         try:
             await Connection(engine, reader, writer, full=len(tasks) > settings.limits.connections).run()
         except asyncio.CancelledError:
